@@ -1,0 +1,197 @@
+/**
+ * Gets everything `npm start` and `npm test` need, and says nothing when nothing is to do.
+ *
+ *   packages (npm ci) -> FAISS binding -> ffmpeg -> TypeScript build
+ *
+ * Plain Node without dependencies, because it runs before there are any. Where it may not
+ * install something it names the command to run and exits with code 1.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
+const MIN_NODE = [20, 19];
+const DOWNLOAD_TIMEOUT_MS = 120_000;
+const at = (...parts) => path.join(ROOT, ...parts);
+const require = createRequire(at('package.json'));
+
+const say = (message) => console.error(`setup: ${message}`);
+
+/** Ends the set-up with the reason and the command that mends it. */
+function stop(problem, remedy) {
+  console.error(`\nsetup: ${problem}\n\n  Run this, then try again:\n\n    ${remedy}\n`);
+  process.exit(1);
+}
+
+/** Runs a command; its output is shown only when it fails. Returns whether it succeeded. */
+function run(command, args, { cwd = ROOT, timeout, quiet = false } = {}) {
+  const result = spawnSync(command, args, {
+    cwd,
+    timeout,
+    encoding: 'utf8',
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  });
+  const ok = result.status === 0;
+  if (!ok && !quiet) {
+    const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`;
+    console.error(`$ ${command} ${args.join(' ')}\n${output.split('\n').slice(-40).join('\n')}`);
+  }
+  return ok;
+}
+
+const works = (command, ...args) => run(command, args, { quiet: true, timeout: 20_000 });
+
+/** Installs Debian packages when this process may, else stops with the command for an administrator. */
+function aptInstall(packages, why) {
+  const command = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
+  if (!works('apt-get', '--version'))
+    stop(`${why}. This is not a Debian-like system`, `# install with your package manager: ${packages.join(' ')}`);
+  if (process.getuid?.() !== 0) stop(`${why}, and only root may install it`, `sudo sh -c '${command}'`);
+  say(`installing ${packages.join(', ')}`);
+  const done =
+    run('apt-get', ['update'], { quiet: true }) &&
+    run('apt-get', ['install', '-y', '--no-install-recommends', ...packages]);
+  if (!done) stop(`${why}, and installing it failed`, command);
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const enough = major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);
+  if (!enough)
+    stop(
+      `Node.js ${process.versions.node} is too old`,
+      `# install Node.js ${MIN_NODE.join('.')} or newer: https://nodejs.org`,
+    );
+}
+
+function installPackages() {
+  const stamp = at('node_modules', '.onespace-lock');
+  const lock = createHash('sha256')
+    .update(readFileSync(at('package-lock.json')))
+    .digest('hex');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
+  say('installing packages (npm ci)');
+  const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
+  if (!run(npm[0], [...npm.slice(1), 'ci', '--no-progress'])) stop('npm ci failed', 'npm ci');
+  writeFileSync(stamp, lock);
+}
+
+const faissBinary = () => at('node_modules', 'faiss-node', 'build', 'Release', 'faiss-node.node');
+// In a process of its own: a half-written binary must not take the set-up down with it.
+const faissLoads = () =>
+  existsSync(faissBinary()) &&
+  works(process.execPath, '-e', `require(${JSON.stringify(at('node_modules', 'faiss-node'))})`);
+
+const FAISS_PACKAGES = ['g++', 'libfaiss-dev', 'libopenblas-dev'];
+const canBuildFaiss = () =>
+  works('g++', '-shared', '-o', '/dev/null', '-x', 'c++', '/dev/null', '-lfaiss', '-lopenblas');
+
+/**
+ * faiss-node ships its source; its binary comes from a release page that not every network
+ * reaches. So: the same source built against the system's libfaiss where that is installed,
+ * else the release's binary if it can be had, else Debian's libfaiss is installed.
+ */
+function provideFaiss() {
+  if (faissLoads()) return;
+  if (!canBuildFaiss()) {
+    say('fetching the FAISS binding');
+    const prebuildInstall = path.join(path.dirname(require.resolve('prebuild-install/package.json')), 'bin.js');
+    const args = [prebuildInstall, '--runtime', 'napi'];
+    run(process.execPath, args, { cwd: at('node_modules', 'faiss-node'), timeout: DOWNLOAD_TIMEOUT_MS, quiet: true });
+    if (faissLoads()) return;
+    aptInstall(FAISS_PACKAGES, 'FAISS is missing and its ready-made binary cannot be downloaded');
+  }
+  buildFaiss();
+  if (!faissLoads()) stop('the FAISS binding was built but does not load', `ldd ${faissBinary()}`);
+}
+
+const SHIM = `#include <faiss/Index.h>
+#if FAISS_VERSION_MAJOR == 1 && FAISS_VERSION_MINOR == 7 && FAISS_VERSION_PATCH < 4
+namespace faiss { using idx_t = Index::idx_t; }
+#endif
+`;
+
+function buildFaiss() {
+  say('building the FAISS binding');
+  const source = at('node_modules', 'faiss-node');
+  const release = path.dirname(faissBinary());
+  mkdirSync(release, { recursive: true });
+  // Until 1.7.4 (Debian 12 has 1.7.3) FAISS declared its index type inside the class Index only.
+  const shim = path.join(release, 'idx_t.h');
+  writeFileSync(shim, SHIM);
+  const addonApi = path.dirname(
+    createRequire(path.join(source, 'package.json')).resolve('node-addon-api/package.json'),
+  );
+  const args = [
+    ...['-O2', '-std=c++17', '-fPIC', '-shared', '-fexceptions', '-fopenmp', '-DNAPI_VERSION=8'],
+    ...['-include', shim],
+    `-I${require('node-api-headers').include_dir}`,
+    `-I${addonApi}`,
+    path.join(source, 'src', 'faiss.cc'),
+    ...['-o', faissBinary(), '-lfaiss', '-lopenblas'],
+  ];
+  if (!run('g++', args))
+    stop(
+      'building the FAISS binding failed (the compiler output is above)',
+      `apt-get install -y ${FAISS_PACKAGES.join(' ')}`,
+    );
+}
+
+/** The same order as src/media/ffmpeg.ts: FFMPEG_PATH, ffmpeg-static, the system's. */
+function provideFfmpeg() {
+  if (process.env.FFMPEG_PATH) {
+    if (!works(process.env.FFMPEG_PATH, '-version'))
+      stop(`FFMPEG_PATH (${process.env.FFMPEG_PATH}) does not run`, 'unset FFMPEG_PATH');
+    return;
+  }
+  if (works('ffmpeg', '-version') || ffmpegStaticWorks()) return;
+  if (process.getuid?.() !== 0 || !works('apt-get', '--version')) {
+    say('fetching ffmpeg');
+    run(process.execPath, [at('node_modules', 'ffmpeg-static', 'install.js')], {
+      timeout: DOWNLOAD_TIMEOUT_MS,
+      quiet: true,
+    });
+    if (ffmpegStaticWorks()) return;
+  }
+  aptInstall(['ffmpeg'], 'ffmpeg is missing');
+}
+
+function ffmpegStaticWorks() {
+  const binary = at('node_modules', 'ffmpeg-static', process.platform === 'win32' ? 'ffmpeg.exe' : 'ffmpeg');
+  return existsSync(binary) && works(binary, '-version');
+}
+
+function newestChange(dir) {
+  const entries = readdirSync(dir, { withFileTypes: true });
+  const times = entries.map((entry) =>
+    entry.isDirectory() ? newestChange(path.join(dir, entry.name)) : statSync(path.join(dir, entry.name)).mtimeMs,
+  );
+  // The folder's own time tells of files removed.
+  return Math.max(statSync(dir).mtimeMs, ...times);
+}
+
+function build() {
+  const stamp = at('dist', '.built');
+  const sources = Math.max(
+    newestChange(at('src')),
+    newestChange(at('routes')),
+    statSync(at('tsconfig.json')).mtimeMs,
+    statSync(at('package-lock.json')).mtimeMs,
+  );
+  if (existsSync(stamp) && statSync(stamp).mtimeMs > sources) return;
+  say('building (tsc)');
+  rmSync(at('dist'), { recursive: true, force: true });
+  if (!run(process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']))
+    stop('the build failed (the compiler output is above)', 'npm run build');
+  writeFileSync(stamp, '');
+}
+
+checkNode();
+installPackages();
+provideFaiss();
+provideFfmpeg();
+build();
