@@ -1,0 +1,62 @@
+import { availableParallelism } from 'node:os';
+import { type Static, Type } from 'typebox';
+import { Value } from 'typebox/value';
+
+const integer = (value: number, minimum: number, maximum: number, description: string) =>
+  Type.Integer({ default: value, minimum, maximum, description });
+const text = (value: string, description: string) => Type.String({ default: value, description });
+
+/** Every setting of the service: an environment variable each. */
+export const Settings = Type.Object({
+  HOST: text('127.0.0.1', 'Address to listen on; 0.0.0.0 for every interface.'),
+  PORT: integer(8000, 0, 65535, 'Port to listen on; 0 picks a free one.'),
+  DATA_DIR: text('./data', 'Folder of the index and of temporary files.'),
+  MODEL: text('onespace-mini', 'A folder under models/, or a path to one.'),
+  DEVICE: Type.Union([Type.Literal('auto'), Type.Literal('cpu'), Type.Literal('webgpu'), Type.Literal('cuda')], {
+    default: 'auto',
+    description: 'Where the model runs; auto takes the best one that works.',
+  }),
+  ENCODER_WORKERS: integer(1, 1, 64, 'Threads that each own a session of the model.'),
+  ENCODER_THREADS: integer(availableParallelism(), 1, 256, 'CPU threads within one session (default: all cores).'),
+  STORE: Type.Union([Type.Literal('faiss')], { default: 'faiss', description: 'Where vectors are kept.' }),
+  CORS_ORIGINS: text('', 'Origins that browsers may call from, separated by commas; none by default.'),
+  MAX_UPLOAD_MB: integer(64, 1, 4096, 'Largest file or body accepted, in MB (10^6 bytes).'),
+  MAX_IMAGE_PIXELS: integer(100_000_000, 1, 1_000_000_000, 'Most pixels of a picture, or of one video frame.'),
+  MAX_VIDEO_SECONDS: integer(600, 1, 86_400, 'Longest video accepted, in seconds.'),
+  MAX_DECODE_SECONDS: integer(60, 1, 3600, 'Longest time one file may take to decode, in seconds.'),
+  VIDEO_FPS: Type.Number({
+    default: 1,
+    exclusiveMinimum: 0,
+    maximum: 60,
+    description: 'Frames sampled per second of video.',
+  }),
+  MAX_QUEUE: integer(512, 1, 100_000, 'Requests waiting for the model before new ones get 503.'),
+  MAX_BATCH_TOKENS: integer(2048, 64, 1_000_000, 'Tokens of one batch, padding counted.'),
+  MAX_BATCH_SIZE: integer(64, 1, 4096, 'Inputs of one batch.'),
+  CACHE_MB: integer(64, 0, 100_000, 'Memory for embeddings of inputs seen before, in MB; 0 turns the cache off.'),
+  LOG_LEVEL: Type.Union(
+    (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) => Type.Literal(level)),
+    { default: 'info', description: 'Least important log lines to write.' },
+  ),
+});
+
+export type Config = Static<typeof Settings>;
+
+/**
+ * The settings from the environment, defaults filled in.
+ * @throws Error that names every setting that is wrong and what would be right
+ */
+export function loadConfig(env: Record<string, string | undefined>): Config {
+  const given = Object.entries(env).filter(
+    ([name, value]) => name in Settings.properties && value !== undefined && value !== '',
+  );
+  const config = Value.Default(Settings, Value.Convert(Settings, Object.fromEntries(given)));
+  const errors = Value.Errors(Settings, config);
+  if (errors.length > 0) {
+    const lines = errors.map(
+      ({ instancePath, message }) => `  ${instancePath.slice(1)}=${env[instancePath.slice(1)]}: ${message}`,
+    );
+    throw new Error(`These settings are not valid:\n${[...new Set(lines)].join('\n')}`);
+  }
+  return config as Config;
+}

@@ -1,0 +1,83 @@
+/**
+ * Every error the service answers with. A code is stable: clients may depend on it.
+ * The engine throws `Problem`; routes turn it into RFC 9457 `application/problem+json`.
+ */
+const PROBLEMS = {
+  invalid_request: [400, 'The request is not valid'],
+  invalid_json: [400, 'The body is not valid JSON'],
+  empty_body: [400, 'The request has no content to embed'],
+  invalid_cursor: [400, 'The cursor is not one this service gave'],
+  unauthorized: [401, 'An API key is needed'],
+  forbidden: [403, 'This API key may not do that'],
+  not_found: [404, 'Not found'],
+  method_not_allowed: [405, 'Method not allowed'],
+  request_timeout: [408, 'The request took too long to arrive'],
+  conflict: [409, 'The request conflicts with what is stored'],
+  index_model_mismatch: [409, 'The index was made by another model'],
+  too_large: [413, 'The request is larger than allowed'],
+  too_many_pixels: [413, 'The picture has more pixels than allowed'],
+  video_too_long: [413, 'The video is longer than allowed'],
+  unsupported_media: [415, 'This media type is not supported'],
+  wrong_modality: [415, 'The file is of another modality than the route expects'],
+  broken_media: [422, 'The file cannot be decoded'],
+  decode_timeout: [422, 'Decoding the file took longer than allowed'],
+  wrong_dimension: [422, 'The vector does not have the length of this model'],
+  not_normalizable: [422, 'The vector has no direction'],
+  rate_limited: [429, 'Too many requests'],
+  client_closed: [499, 'The client closed the request'],
+  internal: [500, 'The service failed'],
+  overloaded: [503, 'The service is at its limit'],
+  not_ready: [503, 'The service is not ready'],
+  shutting_down: [503, 'The service is shutting down'],
+  store_unavailable: [503, 'The vector store cannot be reached'],
+  disk_full: [507, 'The disk is full'],
+} as const satisfies Record<string, readonly [status: number, title: string]>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** The RFC 9457 document of one problem. */
+export interface ProblemDocument {
+  type: string;
+  code: ProblemCode;
+  title: string;
+  status: number;
+  detail: string;
+  request_id?: string;
+  [extension: string]: unknown;
+}
+
+/**
+ * An error with a stable code, for the caller to read.
+ *
+ * @param detail what was wrong and what would be right; never a path or a stack
+ * @param extensions further members of the problem document, such as a limit or a type received
+ */
+export class Problem extends Error {
+  override readonly name = 'Problem';
+  readonly status: number;
+
+  constructor(
+    readonly code: ProblemCode,
+    readonly detail: string,
+    readonly extensions: Record<string, unknown> = {},
+    options?: ErrorOptions,
+  ) {
+    super(detail, options);
+    this.status = PROBLEMS[code][0];
+  }
+
+  toDocument(requestId?: string): ProblemDocument {
+    return {
+      type: `urn:onespace:problem:${this.code}`,
+      code: this.code,
+      title: PROBLEMS[this.code][1],
+      status: this.status,
+      detail: this.detail,
+      ...this.extensions,
+      ...(requestId === undefined ? {} : { request_id: requestId }),
+    };
+  }
+}
+
+/** The problem of a client that went away: thrown wherever an aborted signal is noticed. */
+export const clientClosed = () => new Problem('client_closed', 'The client closed the connection.');
