@@ -8,7 +8,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -184,7 +184,6 @@ function build() {
   );
   if (existsSync(stamp) && statSync(stamp).mtimeMs > sources) return;
   say('building (tsc)');
-  rmSync(at('dist'), { recursive: true, force: true });
   if (!run(process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']))
     stop('the build failed (the compiler output is above)', 'npm run build');
   writeFileSync(stamp, '');
