@@ -12,13 +12,13 @@ export const Settings = Type.Object({
   PORT: integer(8000, 0, 65535, 'Port to listen on; 0 picks a free one.'),
   DATA_DIR: text('./data', 'Folder of the index and of temporary files.'),
   MODEL: text('onespace-mini', 'A folder under models/, or a path to one.'),
-  DEVICE: Type.Union([Type.Literal('auto'), Type.Literal('cpu'), Type.Literal('webgpu'), Type.Literal('cuda')], {
+  DEVICE: Type.Enum(['auto', 'cpu', 'webgpu', 'cuda'], {
     default: 'auto',
     description: 'Where the model runs; auto takes the best one that works.',
   }),
   ENCODER_WORKERS: integer(1, 1, 64, 'Threads that each own a session of the model.'),
   ENCODER_THREADS: integer(availableParallelism(), 1, 256, 'CPU threads within one session (default: all cores).'),
-  STORE: Type.Union([Type.Literal('faiss')], { default: 'faiss', description: 'Where vectors are kept.' }),
+  STORE: Type.Enum(['faiss'], { default: 'faiss', description: 'Where vectors are kept.' }),
   CORS_ORIGINS: text('', 'Origins that browsers may call from, separated by commas; none by default.'),
   MAX_UPLOAD_MB: integer(64, 1, 4096, 'Largest file or body accepted, in MB (10^6 bytes).'),
   MAX_IMAGE_PIXELS: integer(100_000_000, 1, 1_000_000_000, 'Most pixels of a picture, or of one video frame.'),
@@ -34,10 +34,10 @@ export const Settings = Type.Object({
   MAX_BATCH_TOKENS: integer(2048, 64, 1_000_000, 'Tokens of one batch, padding counted.'),
   MAX_BATCH_SIZE: integer(64, 1, 4096, 'Inputs of one batch.'),
   CACHE_MB: integer(64, 0, 100_000, 'Memory for embeddings of inputs seen before, in MB; 0 turns the cache off.'),
-  LOG_LEVEL: Type.Union(
-    (['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const).map((level) => Type.Literal(level)),
-    { default: 'info', description: 'Least important log lines to write.' },
-  ),
+  LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
+    default: 'info',
+    description: 'Least important log lines to write.',
+  }),
 });
 
 export type Config = Static<typeof Settings>;

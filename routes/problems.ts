@@ -1,0 +1,55 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Problem, type ProblemCode } from '../src/errors.js';
+
+const FRAMEWORK_CODES: Record<string, ProblemCode> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'empty_body',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'invalid_json',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_request',
+  FST_ERR_VALIDATION: 'invalid_request',
+  FST_REQ_FILE_TOO_LARGE: 'too_large',
+  FST_FILES_LIMIT: 'too_large',
+  FST_FIELDS_LIMIT: 'too_large',
+  FST_PARTS_LIMIT: 'too_large',
+  FST_INVALID_MULTIPART_CONTENT_TYPE: 'unsupported_media',
+  ECONNRESET: 'client_closed',
+};
+
+/** Answers every error as RFC 9457 `application/problem+json` with the request's id. */
+export function answerProblems(app: FastifyInstance): void {
+  app.setErrorHandler((error: FastifyError, request, reply) => send(toProblem(error), request, reply));
+  app.setNotFoundHandler((request, reply) => {
+    const detail = `There is no route ${request.method} ${request.url.split('?')[0]}.`;
+    return send(new Problem('not_found', detail), request, reply);
+  });
+}
+
+function send(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (problem.status >= 500) request.log.error({ err: problem.cause ?? problem }, problem.message);
+  const { retry_after_seconds: retryAfterSeconds } = problem.extensions;
+  if (problem.status === 503) reply.header('retry-after', String(retryAfterSeconds ?? 1));
+  const document = problem.toDocument(request.id);
+  return reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(document);
+}
+
+/** What a client may know of an error: its own mistakes in full, of ours only that there was one. */
+function toProblem(error: FastifyError | Problem): Problem {
+  if (error instanceof Problem) return error;
+  const code = FRAMEWORK_CODES[error.code];
+  if (code !== undefined) return new Problem(code, describe(error), where(error));
+  if (error instanceof SyntaxError && error.statusCode === 400) return new Problem('invalid_json', error.message);
+  if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('invalid_request', error.message);
+  return new Problem('internal', 'Something failed in the service; the log has the details.', {}, { cause: error });
+}
+
+function describe({ message }: FastifyError): string {
+  return message.endsWith('.') ? message : `${message}.`;
+}
+
+/** The field that was wrong, as a JSON pointer with its part of the request. */
+function where({ validation, validationContext }: FastifyError): Record<string, unknown> {
+  const first = validation?.[0];
+  if (first === undefined) return {};
+  return { in: validationContext ?? 'body', field: first.instancePath };
+}

@@ -1,0 +1,73 @@
+import { setMaxListeners } from 'node:events';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { RecordStage } from '../src/metrics.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /**
+     * Fires when the client goes away before its reply is complete. Fastify's own `signal` follows the
+     * request's stream, which closes when its body has been read.
+     */
+    clientSignal: AbortSignal;
+    /** Times a stage for the metrics and for this reply's `Server-Timing` header. */
+    record: RecordStage;
+    stages: Map<string, number>;
+  }
+  interface FastifyContextConfig {
+    /** Whether the route uses the model: its requests need a permit. */
+    encodes?: boolean;
+  }
+}
+
+/** Gives every request a cancellation signal, a permit where it needs one, its timings and its log line. */
+export function observeRequests(app: FastifyInstance): void {
+  const { metrics, permits } = app.service;
+  // Set for each request below; declaring them first keeps every request object of one shape.
+  app.decorateRequest('clientSignal');
+  app.decorateRequest('record');
+  app.decorateRequest('stages');
+
+  app.addHook('onRequest', async (request, reply) => {
+    request.clientSignal = signalOf(reply);
+    request.stages = new Map();
+    request.record = (stage, modality, seconds) => {
+      metrics.stageSeconds.observe({ stage, modality }, seconds);
+      request.stages.set(stage, (request.stages.get(stage) ?? 0) + seconds);
+    };
+    reply.header('x-request-id', request.id);
+    if (request.routeOptions.config.encodes) reply.raw.once('close', permits.take());
+  });
+
+  app.addHook('onSend', async (request, reply) => {
+    if (request.stages.size > 0) reply.header('server-timing', serverTiming(request.stages));
+  });
+
+  app.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none';
+    const labels = { method: request.method, route, status: String(reply.statusCode) };
+    metrics.requestSeconds.observe(labels, reply.elapsedTime / 1000);
+    request.log.info(logLine(request, reply), 'request');
+  });
+}
+
+function signalOf(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  // Every text of a request with many listens to the one signal.
+  setMaxListeners(0, controller.signal);
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}
+
+const serverTiming = (stages: Map<string, number>) =>
+  [...stages].map(([stage, seconds]) => `${stage};dur=${(seconds * 1000).toFixed(2)}`).join(', ');
+
+function logLine(request: FastifyRequest, reply: FastifyReply): Record<string, unknown> {
+  return {
+    method: request.method,
+    path: request.url.split('?')[0],
+    status: reply.statusCode,
+    ms: Math.round(reply.elapsedTime * 100) / 100,
+  };
+}

@@ -1,0 +1,57 @@
+import type { FastifySchemaCompiler } from 'fastify';
+import type { Static, TObject, TSchema } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Value } from 'typebox/value';
+import { Problem } from '../src/errors.js';
+
+/**
+ * Checks a request against a route's schema and fills in its defaults. Only what comes as text (query, path)
+ * is converted to numbers and booleans: a JSON body must say what it means.
+ */
+export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body' }) => {
+  const validator = Compile(schema);
+  return (value: unknown) => {
+    const given = httpPart === 'body' ? value : Value.Convert(schema, value);
+    const complete = Value.Default(schema, given);
+    if (validator.Check(complete)) return { value: complete };
+    return { error: toProblem(httpPart, validator.Errors(complete)) };
+  };
+};
+
+/**
+ * Multipart fields, which are text, as the values of `schema`: numbers are converted, objects read as JSON.
+ * @throws Problem `invalid_request` that names the field
+ */
+export function parseFields<Schema extends TObject>(schema: Schema, fields: Record<string, unknown>): Static<Schema> {
+  const given = Object.entries(fields).map(([name, value]) => [name, parseField(schema.properties[name], name, value)]);
+  const complete = Value.Default(schema, Value.Convert(schema, Object.fromEntries(given)));
+  if (Value.Check(schema, complete)) return complete;
+  throw toProblem('body', Value.Errors(schema, complete));
+}
+
+function parseField(schema: TSchema | undefined, name: string, value: unknown): unknown {
+  if (typeof value !== 'string' || schema === undefined || !('type' in schema) || schema.type !== 'object')
+    return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    throw new Problem('invalid_json', `The field "${name}" is not valid JSON.`, { in: 'body', field: name });
+  }
+}
+
+interface SchemaError {
+  instancePath: string;
+  message: string;
+  params?: object;
+}
+
+/** The deepest error says most: a union's members complain before the union does. */
+function toProblem(part: string, errors: readonly SchemaError[]): Problem {
+  const depth = ({ instancePath }: SchemaError) => instancePath.split('/').length;
+  const [first] = [...errors].sort((a, b) => depth(b) - depth(a));
+  const field = first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
+  const extra =
+    first?.params && 'additionalProperties' in first.params ? ` (${first.params.additionalProperties})` : '';
+  const subject = field === '' ? `The ${part}` : `${part}.${field}`;
+  return new Problem('invalid_request', `${subject} ${first?.message ?? 'is not valid'}${extra}.`, { in: part, field });
+}

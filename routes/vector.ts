@@ -1,0 +1,21 @@
+import { Problem } from '../src/errors.js';
+
+/** Vectors shorter than this have no direction worth the name. */
+const MIN_NORM = 1e-6;
+
+/**
+ * A caller's numbers as a unit vector of `dim`: they are scaled to norm 1, so that scores stay inner products
+ * in [-1, 1] whatever was sent.
+ * @throws Problem `wrong_dimension` or `not_normalizable`
+ */
+export function toUnitVector(numbers: readonly number[], dim: number): Float32Array {
+  if (numbers.length !== dim) {
+    const detail = `The embedding has ${numbers.length} numbers; this model's vectors have ${dim}.`;
+    throw new Problem('wrong_dimension', detail, { received: numbers.length, expected: dim });
+  }
+  const norm = Math.hypot(...numbers);
+  if (!(norm > MIN_NORM && norm < Number.MAX_VALUE)) {
+    throw new Problem('not_normalizable', 'The embedding has no direction: its norm must be positive and finite.');
+  }
+  return Float32Array.from(numbers, (x) => x / norm);
+}

@@ -1,0 +1,85 @@
+/** What the queue needs to know of a job. */
+export interface Queued {
+  textLength: number;
+  patchCount: number;
+}
+
+export interface BatchLimits {
+  /** Tokens of one batch, padding counted. A single longer job still goes, alone. */
+  maxTokens: number;
+  maxSize: number;
+}
+
+/** Texts up to this length share a lane: padding them to each other costs less than another batch. */
+const SHORTEST_LANE_TOKENS = 16;
+
+interface Lane<Job> {
+  jobs: Job[];
+  /** Work done for this lane, in padded tokens: the lane that had least goes next. */
+  served: number;
+}
+
+/**
+ * The queue before the model. Jobs wait in lanes of like length and kind, so that a batch pads little and a
+ * sentence never pads to a video; the lanes take turns by the work done for each (start-time fair queueing,
+ * Goyal, Vin and Cheng 1996), so that long work cannot starve short work, nor the reverse.
+ */
+export class Lanes<Job extends Queued> {
+  private readonly lanes = new Map<string, Lane<Job>>();
+  private virtualTime = 0;
+  private jobCount = 0;
+
+  get length(): number {
+    return this.jobCount;
+  }
+
+  add(job: Job): void {
+    const key = laneOf(job);
+    const lane = this.lanes.get(key) ?? { jobs: [], served: 0 };
+    this.lanes.set(key, lane);
+    // A lane that was idle does not save up its turns.
+    if (lane.jobs.length === 0) lane.served = Math.max(lane.served, this.virtualTime);
+    lane.jobs.push(job);
+    this.jobCount++;
+  }
+
+  /** Takes a job out before its turn; false when it is not waiting any more. */
+  remove(job: Job): boolean {
+    const jobs = this.lanes.get(laneOf(job))?.jobs;
+    const place = jobs?.indexOf(job) ?? -1;
+    if (place < 0) return false;
+    jobs?.splice(place, 1);
+    this.jobCount--;
+    return true;
+  }
+
+  /** The next batch, oldest jobs of the lane first; empty when nothing waits. */
+  take({ maxTokens, maxSize }: BatchLimits): Job[] {
+    const lane = this.nextLane();
+    if (lane === undefined) return [];
+    this.virtualTime = lane.served;
+    let [size, texts, patches] = [0, 0, 0];
+    for (const job of lane.jobs.slice(0, maxSize)) {
+      const [longerText, morePatches] = [Math.max(texts, job.textLength), Math.max(patches, job.patchCount)];
+      if (size > 0 && (size + 1) * (longerText + morePatches) > maxTokens) break;
+      [size, texts, patches] = [size + 1, longerText, morePatches];
+    }
+    lane.served += size * (texts + patches);
+    this.jobCount -= size;
+    return lane.jobs.splice(0, size);
+  }
+
+  private nextLane(): Lane<Job> | undefined {
+    let next: Lane<Job> | undefined;
+    for (const lane of this.lanes.values()) {
+      if (lane.jobs.length > 0 && (next === undefined || lane.served < next.served)) next = lane;
+    }
+    return next;
+  }
+}
+
+/** Lengths within a factor of two, of the same kind (text, pixels, both), share a lane. */
+function laneOf({ textLength, patchCount }: Queued): string {
+  const bucket = (length: number) => (length === 0 ? 0 : Math.ceil(Math.log2(Math.max(length, SHORTEST_LANE_TOKENS))));
+  return `${bucket(textLength)}/${bucket(patchCount)}`;
+}

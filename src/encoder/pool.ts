@@ -1,0 +1,192 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyBaseLogger } from 'fastify';
+import { clientClosed, Problem } from '../errors.js';
+import type { Metrics } from '../metrics.js';
+import { type BatchLimits, Lanes } from './lanes.js';
+import { collate, paddedLength, patchCount, sequenceLength, type TokenSequence, textLength } from './sequence.js';
+import { type SessionSetup, SessionThread } from './session-thread.js';
+
+/** Batches given to a thread at once: one that runs, and the next so that the thread never idles. */
+const BATCHES_PER_THREAD = 2;
+/** How often a job goes to the model before its failure is the caller's. */
+const MAX_ATTEMPTS = 2;
+const RESTART_DELAY_MS = 100;
+const RESTART_DELAY_MAX_MS = 10_000;
+
+export interface PoolOptions extends SessionSetup, BatchLimits {
+  workers: number;
+  dim: number;
+  /** Sequences that may wait; more are refused with `overloaded`. */
+  maxQueue: number;
+}
+
+export interface Encoded {
+  /** Unit vector `[dim]`. */
+  vector: Float32Array;
+  queueSeconds: number;
+  inferenceSeconds: number;
+}
+
+interface Job {
+  sequence: TokenSequence;
+  textLength: number;
+  patchCount: number;
+  enqueuedAt: number;
+  attempts: number;
+  resolve(encoded: Encoded): void;
+  reject(error: Error): void;
+}
+
+/**
+ * The one pool of a process: sequences wait in fair lanes, leave in batches, and run on session threads.
+ * A thread that dies is replaced and its batches run once more.
+ */
+export class EncoderPool {
+  private readonly lanes = new Lanes<Job>();
+  private threads: SessionThread[] = [];
+  private closing = false;
+
+  private constructor(
+    private readonly options: PoolOptions,
+    private readonly metrics: Metrics,
+    private readonly logger: FastifyBaseLogger,
+  ) {
+    metrics.watchQueue(() => this.lanes.length);
+  }
+
+  /** Starts every thread; resolves when all are warm. */
+  static async start(options: PoolOptions, metrics: Metrics, logger: FastifyBaseLogger): Promise<EncoderPool> {
+    const pool = new EncoderPool(options, metrics, logger);
+    await Promise.all(Array.from({ length: options.workers }, () => pool.addThread()));
+    return pool;
+  }
+
+  /** The device the model runs on, or undefined while every thread is being replaced. */
+  get device(): string | undefined {
+    return this.threads[0]?.device;
+  }
+
+  get isReady(): boolean {
+    return !this.closing && this.threads.length > 0;
+  }
+
+  /**
+   * Encodes one sequence.
+   * @throws Problem `overloaded` when the queue is full, `client_closed` when the signal fires first
+   */
+  encode(sequence: TokenSequence, signal?: AbortSignal): Promise<Encoded> {
+    const refusal = this.refusal(signal);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const lengths = { textLength: textLength(sequence), patchCount: patchCount(sequence) };
+      const job: Job = { sequence, ...lengths, enqueuedAt: performance.now(), attempts: 0, resolve, reject };
+      this.lanes.add(job);
+      signal?.addEventListener('abort', () => this.abandon(job), { once: true });
+      this.dispatch();
+    });
+  }
+
+  /** Ends the pool after what it has accepted. */
+  async close(): Promise<void> {
+    this.closing = true;
+    while (this.lanes.length > 0 && this.threads.length > 0) await sleep(5);
+    await Promise.all(this.threads.map((thread) => thread.close()));
+  }
+
+  private refusal(signal?: AbortSignal): Problem | undefined {
+    if (this.closing) return new Problem('shutting_down', 'The service is shutting down.');
+    if (signal?.aborted) return clientClosed();
+    if (this.lanes.length < this.options.maxQueue) return undefined;
+    this.metrics.refused.inc({ reason: 'queue_full' });
+    const detail = `${this.options.maxQueue} inputs are waiting for the model already.`;
+    return new Problem('overloaded', detail, { retry_after_seconds: 1 });
+  }
+
+  /** A client has gone: its job leaves the queue; one that runs is not repeated. */
+  private abandon(job: Job): void {
+    this.lanes.remove(job);
+    job.attempts = MAX_ATTEMPTS;
+    job.reject(clientClosed());
+  }
+
+  /** Gives waiting jobs to threads that have room. */
+  private dispatch(): void {
+    for (;;) {
+      const thread = this.threads.find(({ inFlight }) => inFlight === 0) ?? this.leastBusyThread();
+      if (thread === undefined) return;
+      const jobs = this.lanes.take(this.options);
+      if (jobs.length === 0) return;
+      void this.runBatch(thread, jobs);
+    }
+  }
+
+  private leastBusyThread(): SessionThread | undefined {
+    return this.threads.find(({ inFlight }) => inFlight < BATCHES_PER_THREAD);
+  }
+
+  private async runBatch(thread: SessionThread, jobs: Job[]): Promise<void> {
+    const batch = collate(
+      jobs.map(({ sequence }) => sequence),
+      this.options.bytesPerPatch,
+    );
+    this.observe(jobs, batch);
+    try {
+      const { vectors, seconds } = await thread.run(batch);
+      const { dim } = this.options;
+      jobs.forEach((job, row) => {
+        deliver(job, vectors.slice(row * dim, (row + 1) * dim), seconds);
+      });
+    } catch (error) {
+      this.logger.error({ err: error, batchSize: jobs.length }, 'a batch failed');
+      for (const job of jobs) this.retryOrFail(job, error);
+    }
+    this.dispatch();
+  }
+
+  private retryOrFail(job: Job, cause: unknown): void {
+    job.attempts++;
+    if (job.attempts < MAX_ATTEMPTS) this.lanes.add(job);
+    else job.reject(new Problem('internal', 'The model failed on this input.', {}, { cause }));
+  }
+
+  private observe(jobs: readonly Job[], { size, textLength, patchCount }: ReturnType<typeof collate>): void {
+    const tokens = jobs.reduce((sum, { sequence }) => sum + sequenceLength(sequence), 0);
+    this.metrics.batchSize.observe(size);
+    this.metrics.batchTokens.inc({ kind: 'real' }, tokens);
+    this.metrics.batchTokens.inc({ kind: 'padding' }, paddedLength(size, textLength, patchCount) - tokens);
+  }
+
+  private async addThread(): Promise<void> {
+    const thread = await SessionThread.start(this.options);
+    this.threads.push(thread);
+    thread.onExit(() => {
+      this.threads = this.threads.filter((other) => other !== thread);
+      if (!this.closing) void this.replaceThread();
+    });
+    this.dispatch();
+  }
+
+  private async replaceThread(): Promise<void> {
+    for (let delayMs = RESTART_DELAY_MS; !this.closing; delayMs = Math.min(2 * delayMs, RESTART_DELAY_MAX_MS)) {
+      this.metrics.workerRestarts.inc();
+      this.logger.error('a session thread died; starting another');
+      try {
+        return await this.addThread();
+      } catch (error) {
+        this.logger.error({ err: error }, `a session thread did not start; next try in ${delayMs} ms`);
+        await sleep(delayMs, undefined, { ref: false });
+      }
+    }
+  }
+}
+
+/** Gives a caller its vector, having asserted what must hold of every vector that leaves the encoder. */
+function deliver(job: Job, vector: Float32Array, inferenceSeconds: number): void {
+  const squaredNorm = vector.reduce((sum, x) => sum + x * x, 0);
+  if (!(Math.abs(squaredNorm - 1) < 1e-3)) {
+    job.reject(new Problem('internal', 'The model gave a vector that is not of norm 1.'));
+    return;
+  }
+  const queueSeconds = Math.max(0, (performance.now() - job.enqueuedAt) / 1000 - inferenceSeconds);
+  job.resolve({ vector, queueSeconds, inferenceSeconds });
+}

@@ -1,0 +1,86 @@
+/**
+ * The thread that owns one ONNX Runtime session: `session.run` blocks its thread, so it never runs on the
+ * one that serves HTTP. Messages in and out are those of session-thread.ts.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import * as ort from 'onnxruntime-node';
+import type { Device } from './device.js';
+import { type Batch, collate } from './sequence.js';
+import type { SessionRequest, SessionResponse, SessionSetup } from './session-thread.js';
+
+const { graphPath, devices, threads, bytesPerPatch } = workerData as SessionSetup;
+
+function send(message: SessionResponse, transfer: ArrayBuffer[] = []): void {
+  parentPort?.postMessage(message, transfer);
+}
+
+const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+/** A session on the first device that works, warmed up so that the first request is not the slow one. */
+async function openSession(): Promise<{ session: ort.InferenceSession; device: Device }> {
+  const failures: string[] = [];
+  for (const device of devices) {
+    try {
+      const session = await ort.InferenceSession.create(graphPath, {
+        executionProviders: [device],
+        intraOpNumThreads: threads,
+        graphOptimizationLevel: 'all',
+      });
+      await warmUp(session);
+      return { session, device };
+    } catch (error) {
+      failures.push(`${device}: ${reason(error)}`);
+    }
+  }
+  throw new Error(`No device runs the model (${failures.join('; ')})`);
+}
+
+async function warmUp(session: ort.InferenceSession): Promise<void> {
+  const text = { ids: new Int32Array(8).fill(2), patches: new Uint8Array(0), positions: new Float32Array(0) };
+  const image = {
+    ids: new Int32Array(0),
+    patches: new Uint8Array(16 * bytesPerPatch),
+    positions: new Float32Array(48),
+  };
+  for (const sequence of [text, image, text, image]) await infer(session, collate([sequence], bytesPerPatch));
+}
+
+async function infer(session: ort.InferenceSession, batch: Batch): Promise<Float32Array> {
+  const { size, textLength, patchCount } = batch;
+  const { embedding } = await session.run({
+    input_ids: new ort.Tensor('int64', batch.ids, [size, textLength]),
+    text_mask: new ort.Tensor('float32', batch.textMask, [size, textLength]),
+    patches: new ort.Tensor('uint8', batch.patches, [size, patchCount, bytesPerPatch]),
+    positions: new ort.Tensor('float32', batch.positions, [size, patchCount, 3]),
+    patch_mask: new ort.Tensor('float32', batch.patchMask, [size, patchCount]),
+  });
+  if (embedding === undefined) throw new Error('The graph has no output named "embedding".');
+  return embedding.data as Float32Array;
+}
+
+async function answer(session: ort.InferenceSession, { id, batch }: SessionRequest): Promise<void> {
+  const start = performance.now();
+  try {
+    // A copy of its own: the runtime's buffer may not be transferred to another thread.
+    const vectors = Float32Array.from(await infer(session, batch));
+    send({ type: 'done', id, vectors, seconds: (performance.now() - start) / 1000 }, [vectors.buffer]);
+  } catch (error) {
+    send({ type: 'failed', id, reason: reason(error) });
+  }
+}
+
+try {
+  const { session, device } = await openSession();
+  let turn = Promise.resolve();
+  parentPort?.on('message', (request: SessionRequest | 'close') => {
+    turn = turn.then(async () => {
+      if (request !== 'close') return answer(session, request);
+      await session.release();
+      parentPort?.close();
+    });
+  });
+  send({ type: 'ready', device });
+} catch (error) {
+  send({ type: 'broken', reason: reason(error) });
+  parentPort?.close();
+}

@@ -1,0 +1,124 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { GpuReading } from './gpu.js';
+import type { Counts } from './index/store.js';
+import { MODALITIES, type Modality } from './modality.js';
+
+/** The steps a request goes through; each is timed where it happens. */
+export type Stage = 'receive' | 'decode' | 'serialise' | 'queue' | 'inference' | 'search' | 'store';
+
+/** Hands the duration of a stage, in seconds, to whoever counts it. */
+export type RecordStage = (stage: Stage, modality: Modality, seconds: number) => void;
+
+const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/** Everything the service tells Prometheus. */
+export class Metrics {
+  readonly registry = new Registry();
+  private readonly registers = [this.registry];
+
+  readonly requestSeconds = new Histogram({
+    name: 'onespace_request_seconds',
+    help: 'Time from the first byte of a request to the last of its reply.',
+    labelNames: ['method', 'route', 'status'] as const,
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: this.registers,
+  });
+  readonly stageSeconds = new Histogram({
+    name: 'onespace_stage_seconds',
+    help: 'Time of one stage of one input.',
+    labelNames: ['stage', 'modality'] as const,
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: this.registers,
+  });
+  readonly batchSize = new Histogram({
+    name: 'onespace_batch_size',
+    help: 'Inputs of one forward pass.',
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128],
+    registers: this.registers,
+  });
+  readonly batchTokens = new Counter({
+    name: 'onespace_batch_tokens_total',
+    help: 'Tokens the model has seen: real ones and padding.',
+    labelNames: ['kind'] as const,
+    registers: this.registers,
+  });
+  readonly refused = new Counter({
+    name: 'onespace_refused_total',
+    help: 'Requests refused because the service was at a limit.',
+    labelNames: ['reason'] as const,
+    registers: this.registers,
+  });
+  readonly workerRestarts = new Counter({
+    name: 'onespace_worker_restarts_total',
+    help: 'Session threads that died and were replaced.',
+    registers: this.registers,
+  });
+  readonly cacheLookups = new Counter({
+    name: 'onespace_cache_lookups_total',
+    help: 'Looks into the embedding cache by outcome; `shared` joined a computation under way.',
+    labelNames: ['outcome'] as const,
+    registers: this.registers,
+  });
+
+  constructor(modelLabels: { model: string; revision: string }) {
+    collectDefaultMetrics({ register: this.registry });
+    new Gauge({
+      name: 'onespace_model_info',
+      help: 'The model served; always 1.',
+      labelNames: ['model', 'revision'] as const,
+      registers: this.registers,
+    }).set(modelLabels, 1);
+  }
+
+  watchQueue(length: () => number): void {
+    new Gauge({
+      name: 'onespace_queue_length',
+      help: 'Inputs waiting for the model.',
+      registers: this.registers,
+      collect() {
+        this.set(length());
+      },
+    });
+  }
+
+  watchCache(bytes: () => number): void {
+    new Gauge({
+      name: 'onespace_cache_bytes',
+      help: 'Memory the embedding cache holds.',
+      registers: this.registers,
+      collect() {
+        this.set(bytes());
+      },
+    });
+  }
+
+  /** GPU memory and utilisation, where there is a GPU to ask; absent, not zero, where there is none. */
+  watchGpus(read: () => Promise<GpuReading[]>): void {
+    const watch = (name: string, help: string, value: (reading: GpuReading) => number) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: ['gpu'] as const,
+        registers: this.registers,
+        async collect() {
+          for (const reading of await read()) this.set({ gpu: reading.gpu }, value(reading));
+        },
+      });
+    watch('onespace_gpu_memory_used_bytes', 'GPU memory in use, by all processes.', ({ usedBytes }) => usedBytes);
+    watch('onespace_gpu_memory_total_bytes', 'Memory of the GPU.', ({ totalBytes }) => totalBytes);
+    watch('onespace_gpu_busy_ratio', 'Share of time the GPU was busy, 0 to 1.', ({ busyRatio }) => busyRatio);
+  }
+
+  watchIndex(count: () => Promise<Counts>): void {
+    new Gauge({
+      name: 'onespace_index_vectors',
+      help: 'Vectors stored.',
+      labelNames: ['modality'] as const,
+      registers: this.registers,
+      async collect() {
+        const counts = await count();
+        for (const modality of MODALITIES) this.set({ modality }, counts[modality]);
+      },
+    });
+  }
+}

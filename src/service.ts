@@ -1,0 +1,82 @@
+import path from 'node:path';
+import type { FastifyBaseLogger } from 'fastify';
+import type { Config } from './config.js';
+import { Embedder } from './embedder.js';
+import { devicesToTry } from './encoder/device.js';
+import { type Model, openModel } from './encoder/model.js';
+import { EncoderPool } from './encoder/pool.js';
+import { Serializer } from './encoder/serializer.js';
+import { readGpus } from './gpu.js';
+import { openFaissStore } from './index/faiss-store.js';
+import type { VectorStore } from './index/store.js';
+import { Ffmpeg } from './media/ffmpeg.js';
+import { clearSpool } from './media/spool.js';
+import { Metrics } from './metrics.js';
+import { Permits } from './permits.js';
+
+/** Everything behind the routes: made once per process, handed to them by `app.service`. */
+export interface Service {
+  config: Config;
+  model: Model;
+  metrics: Metrics;
+  pool: EncoderPool;
+  embedder: Embedder;
+  store: VectorStore;
+  permits: Permits;
+  /** Folder for files that are being received. */
+  spoolFolder: string;
+  close(): Promise<void>;
+}
+
+/** Opens model, pool and index. @throws Error that says what is missing or wrong */
+export async function openService(config: Config, logger: FastifyBaseLogger): Promise<Service> {
+  const model = await openModel(config.MODEL);
+  const { name, revision, dim } = model.manifest;
+  const metrics = new Metrics({ model: name, revision });
+  metrics.watchGpus(readGpus);
+  const spoolFolder = path.join(config.DATA_DIR, 'spool');
+  await clearSpool(spoolFolder);
+  const store = await openFaissStore({
+    dir: path.join(config.DATA_DIR, 'index', name),
+    binding: { model: name, revision, dim },
+    logger,
+  });
+  metrics.watchIndex(() => store.count());
+  const serializer = await Serializer.open(model);
+  const pool = await startPool(config, model, serializer, metrics, logger);
+  const embedder = new Embedder(model.manifest, serializer, pool, await Ffmpeg.locate(), config, metrics);
+  const permits = new Permits(config.MAX_QUEUE, () => metrics.refused.inc({ reason: 'requests' }));
+  const close = async () => {
+    await pool.close();
+    await store.close();
+  };
+  return { config, model, metrics, pool, embedder, store, permits, spoolFolder, close };
+}
+
+async function startPool(
+  config: Config,
+  { graphPath, manifest }: Model,
+  { bytesPerPatch }: Serializer,
+  metrics: Metrics,
+  logger: FastifyBaseLogger,
+): Promise<EncoderPool> {
+  const options = {
+    graphPath,
+    bytesPerPatch,
+    dim: manifest.dim,
+    devices: devicesToTry(config.DEVICE),
+    workers: config.ENCODER_WORKERS,
+    threads: config.ENCODER_THREADS,
+    maxTokens: config.MAX_BATCH_TOKENS,
+    maxSize: config.MAX_BATCH_SIZE,
+    maxQueue: config.MAX_QUEUE,
+  };
+  const start = performance.now();
+  const pool = await EncoderPool.start(options, metrics, logger);
+  const { name, revision } = manifest;
+  logger.info(
+    { model: name, revision, device: pool.device, ms: Math.round(performance.now() - start) },
+    'model loaded',
+  );
+  return pool;
+}

@@ -1,0 +1,133 @@
+import { setMaxListeners } from 'node:events';
+import type { Worker } from 'node:worker_threads';
+import { pino } from 'pino';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Model, openModel } from '../../src/encoder/model.js';
+import { EncoderPool, type PoolOptions } from '../../src/encoder/pool.js';
+import { Serializer } from '../../src/encoder/serializer.js';
+import { Metrics } from '../../src/metrics.js';
+
+let model: Model;
+let serializer: Serializer;
+let pool: EncoderPool | undefined;
+
+beforeAll(async () => {
+  model = await openModel('onespace-mini');
+  serializer = await Serializer.open(model);
+});
+
+afterEach(() => pool?.close());
+
+async function start(options: Partial<PoolOptions> = {}): Promise<{ pool: EncoderPool; metrics: Metrics }> {
+  const metrics = new Metrics({ model: 'test', revision: '1' });
+  const { graphPath, manifest } = model;
+  const defaults = { graphPath, bytesPerPatch: serializer.bytesPerPatch, dim: manifest.dim, devices: ['cpu'] as const };
+  const limits = { workers: 1, threads: 1, maxTokens: 512, maxSize: 64, maxQueue: 512 };
+  pool = await EncoderPool.start({ ...defaults, ...limits, ...options }, metrics, pino({ level: 'silent' }));
+  return { pool, metrics };
+}
+
+const sequenceOf = (text: string) => serializer.serialize([{ text }]).sequence;
+const frame = (value: number, timeSeconds = 0) => ({
+  width: 64,
+  height: 48,
+  timeSeconds,
+  rgb: new Uint8Array(64 * 48 * 3).fill(value),
+});
+const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * (b[i] ?? 0), 0);
+
+describe('EncoderPool', () => {
+  it('gives unit vectors of the model dimension, with the time they took', async () => {
+    const { vector, queueSeconds, inferenceSeconds } = await (await start()).pool.encode(sequenceOf('a red car'));
+    expect(vector).toHaveLength(model.manifest.dim);
+    expect(Math.hypot(...vector)).toBeCloseTo(1, 5);
+    expect(queueSeconds).toBeGreaterThanOrEqual(0);
+    expect(inferenceSeconds).toBeGreaterThan(0);
+  });
+
+  it('gives each caller its own vector, the same in a batch with padding as alone', async () => {
+    const { pool, metrics } = await start();
+    const inputs = [
+      ...Array.from({ length: 40 }, (_, i) => sequenceOf(`number ${i} ${'and more '.repeat(i % 7)}`)),
+      ...Array.from({ length: 10 }, (_, i) => serializer.serialize([{ frames: [frame(i * 20)] }]).sequence),
+      serializer.serialize([{ frames: [0, 1, 2].map((t) => frame(50 * t, t)) }]).sequence,
+      serializer.serialize([{ text: 'a dark square' }, { frames: [frame(10)] }]).sequence,
+    ];
+    const alone = [];
+    for (const input of inputs) alone.push((await pool.encode(input)).vector);
+    const batchesAlone = (await metrics.batchSize.get()).values.find(({ metricName }) =>
+      metricName?.endsWith('_count'),
+    )?.value;
+    const together = await Promise.all(inputs.map((input) => pool.encode(input)));
+    together.forEach(({ vector }, i) => {
+      expect(dot(vector, alone[i] as Float32Array)).toBeGreaterThan(1 - 1e-5);
+    });
+    const batches = (await metrics.batchSize.get()).values.find(({ metricName }) =>
+      metricName?.endsWith('_count'),
+    )?.value;
+    expect(batchesAlone).toBe(inputs.length);
+    expect((batches ?? 0) - (batchesAlone ?? 0)).toBeLessThan(inputs.length / 2);
+  });
+
+  it('tells the order of frames apart: time is a dimension', async () => {
+    const { pool } = await start();
+    const clip = (values: number[]) =>
+      serializer.serialize([{ frames: values.map((value, t) => frame(value, t)) }]).sequence;
+    const [up, down] = await Promise.all([clip([0, 80, 160, 240]), clip([240, 160, 80, 0])].map((s) => pool.encode(s)));
+    expect(dot(up?.vector as Float32Array, down?.vector as Float32Array)).toBeLessThan(0.999);
+  });
+
+  it('refuses at once what its queue cannot take, and counts it', async () => {
+    const { pool, metrics } = await start({ maxQueue: 2, maxSize: 1 });
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, i) => pool.encode(sequenceOf(`text ${i}`))),
+    );
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
+    expect(refused.length).toBeGreaterThan(0);
+    expect(refused.every(({ reason }) => reason.code === 'overloaded')).toBe(true);
+    expect((await metrics.refused.get()).values).toMatchObject([
+      { value: refused.length, labels: { reason: 'queue_full' } },
+    ]);
+  });
+
+  it('drops the waiting work of a client that has gone', async () => {
+    const { pool, metrics } = await start({ maxSize: 1 });
+    const controller = new AbortController();
+    setMaxListeners(0, controller.signal);
+    const kept = Array.from({ length: 4 }, (_, i) => pool.encode(sequenceOf(`kept ${i}`)));
+    const dropped = Array.from({ length: 50 }, (_, i) => pool.encode(sequenceOf(`dropped ${i}`), controller.signal));
+    controller.abort();
+    for (const outcome of await Promise.allSettled(dropped))
+      expect(outcome).toMatchObject({ reason: { code: 'client_closed' } });
+    await Promise.all(kept);
+    const runs = (await metrics.batchSize.get()).values.find(({ metricName }) => metricName?.endsWith('_count'))?.value;
+    expect(runs).toBeLessThan(10);
+    await expect(pool.encode(sequenceOf('late'), controller.signal)).rejects.toMatchObject({ code: 'client_closed' });
+  });
+
+  it('finishes what it accepted before it closes, then refuses', async () => {
+    const { pool } = await start();
+    const accepted = Array.from({ length: 30 }, (_, i) => pool.encode(sequenceOf(`text ${i}`)));
+    const closed = pool.close();
+    await expect(pool.encode(sequenceOf('too late'))).rejects.toMatchObject({ code: 'shutting_down' });
+    expect((await Promise.all(accepted)).every(({ vector }) => vector.length === model.manifest.dim)).toBe(true);
+    await closed;
+    expect(pool.isReady).toBe(false);
+  });
+
+  it('replaces a thread that dies, runs its batches again, and counts it', async () => {
+    const { pool, metrics } = await start();
+    const expected = (await pool.encode(sequenceOf('survivor'))).vector;
+    const waiting = Array.from({ length: 20 }, () => pool.encode(sequenceOf('survivor')));
+    // The thread is ended from outside, as a crash of native code would.
+    const [thread] = pool['threads'];
+    await (thread?.['worker'] as Worker).terminate();
+    for (const { vector } of await Promise.all(waiting)) expect(dot(vector, expected)).toBeGreaterThan(1 - 1e-5);
+    expect((await metrics.workerRestarts.get()).values).toMatchObject([{ value: 1 }]);
+    expect(pool.isReady).toBe(true);
+  });
+
+  it('says which device failed and why when none runs the model', async () => {
+    await expect(start({ graphPath: model.tokenizerPath })).rejects.toThrow(/No device runs the model \(cpu: /);
+  });
+});
