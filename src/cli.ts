@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+import { Command } from 'commander';
+import { Client } from './cli/client.js';
+import { indexFolder } from './cli/index-folder.js';
+import { search } from './cli/search.js';
+
+const url = () => process.env.ONESPACE_URL ?? `http://127.0.0.1:${process.env.PORT ?? 8000}`;
+
+const program = new Command('onespace')
+  .description('Text, images and video in one vector space.')
+  .option('--url <url>', 'where the service runs (or ONESPACE_URL)', url());
+
+const client = () => new Client(program.opts<{ url: string }>().url, process.env.ONESPACE_API_KEY);
+
+program
+  .command('serve')
+  .description('start the service; its settings come from the environment')
+  .action(async () => {
+    await import('./main.js');
+  });
+
+program
+  .command('index <folder>')
+  .description('store every picture and clip of a folder')
+  .action(async (folder: string) => {
+    const { stored, refused } = await indexFolder(client(), folder);
+    for (const { file, reason } of refused) console.error(`refused ${file}: ${reason}`);
+    console.log(`${stored} stored, ${refused.length} refused`);
+    if (refused.length > 0) process.exitCode = 1;
+  });
+
+program
+  .command('search <text>')
+  .description('find what is closest to a text')
+  .option('-k, --top-k <number>', 'results wanted', Number, 5)
+  .option('-m, --modality <modality>', 'text, image or video only')
+  .action(async (text: string, options: { topK: number; modality?: string }) => {
+    for (const line of await search(client(), text, options)) console.log(line);
+  });
+
+program.parseAsync().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+});
