@@ -1,0 +1,23 @@
+/** The bounds of an index. Everything that can grow has one. */
+export const LIMITS = {
+  dim: 4096,
+  idBytes: 512,
+  metadataBytes: 64 * 1024,
+  itemsPerUpsert: 1000,
+  idsPerDelete: 10_000,
+  k: 1000,
+  pageItems: 1000,
+  /** Items one `list` call looks at before it returns a short page with a cursor. */
+  pageScan: 100_000,
+  /** A JavaScript Map holds 2^24 keys. */
+  items: 16_000_000,
+  filterDepth: 8,
+  filterClauses: 128,
+  filterValues: 1000,
+  /** One group commit; the journal refuses to read back more. */
+  frameBytes: 64 * 1024 * 1024,
+  /** Writes handed over but not yet acknowledged. */
+  pendingWriteBytes: 256 * 1024 * 1024,
+  pendingCalls: 10_000,
+  queriesPerBatch: 64,
+} as const;
