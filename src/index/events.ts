@@ -1,0 +1,19 @@
+/** The part of pino the index uses. */
+export interface Logger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** What an index tells about its work, for metrics. Every callback is optional and must not throw. */
+export interface IndexEvents {
+  /** One FAISS round: queries answered together, and how long the index thread worked on them. */
+  onSearchBatch?(batch: { queries: number; durationMs: number }): void;
+  /** One group commit: writes that shared an fsync. */
+  onCommit?(commit: { writes: number; bytes: number; durationMs: number }): void;
+  /** A snapshot finished, or failed (the journal then goes on growing until the next attempt). */
+  onSnapshot?(snapshot: { ok: boolean; items: number; durationMs: number }): void;
+}
+
+export type LogLevel = keyof Logger;
+export type EventName = keyof IndexEvents;
