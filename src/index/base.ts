@@ -1,0 +1,73 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+import { assert } from './assert.js';
+import { flatRowOffset } from './flat-file.js';
+import { metadataOfLine } from './line.js';
+
+/**
+ * The rows of a snapshot, on disk: vectors in the FAISS file, metadata in the JSON Lines beside it.
+ * In memory stands only where each line starts (8 bytes a row); the rest is the page cache's.
+ */
+export class BaseRows {
+  readonly #vectors: number;
+  readonly #lines: number;
+
+  /**
+   * @param lineStarts byte at which each line starts, and at the end the length of the file
+   */
+  constructor(
+    readonly files: { vectors: string; lines: string },
+    readonly dim: number,
+    readonly lineStarts: Float64Array,
+  ) {
+    this.#vectors = openSync(files.vectors, 'r');
+    this.#lines = openSync(files.lines, 'r');
+  }
+
+  get count(): number {
+    return this.lineStarts.length - 1;
+  }
+
+  /** The float32 bytes of consecutive rows. */
+  vectors(from: number, count: number): Buffer {
+    return readExactly(this.#vectors, flatRowOffset(this.dim, from), 4 * this.dim * count);
+  }
+
+  line(row: number): Buffer {
+    return this.lines(row, 1)[0] as Buffer;
+  }
+
+  /** Consecutive lines, read in one go. */
+  lines(from: number, count: number): Buffer[] {
+    const start = this.#lineStart(from);
+    const bytes = readExactly(this.#lines, start, this.#lineStart(from + count) - start);
+    return Array.from({ length: count }, (_, i) =>
+      bytes.subarray(this.#lineStart(from + i) - start, this.#lineStart(from + i + 1) - start),
+    );
+  }
+
+  metadata(row: number, id: string): Buffer {
+    return metadataOfLine(this.line(row), id);
+  }
+
+  close(): void {
+    closeSync(this.#vectors);
+    closeSync(this.#lines);
+  }
+
+  #lineStart(row: number): number {
+    const start = this.lineStarts[row];
+    assert(start !== undefined, `row ${row} of a snapshot of ${this.count}`);
+    return start;
+  }
+}
+
+function readExactly(fd: number, position: number, bytes: number): Buffer {
+  const buffer = Buffer.from(new ArrayBuffer(bytes));
+  let done = 0;
+  while (done < bytes) {
+    const read = readSync(fd, buffer, done, bytes - done, position + done);
+    assert(read > 0, 'a snapshot file that ends before its manifest says');
+    done += read;
+  }
+  return buffer;
+}

@@ -1,0 +1,157 @@
+import { MODALITIES, type Modality } from '../modality.js';
+import { assert } from './assert.js';
+import type { BaseRows } from './base.js';
+import { FlatIndex } from './flat-index.js';
+import { decodeOperations, MODALITY_CODES, type Row } from './operation.js';
+import { Rows } from './rows.js';
+import { Shard } from './shard.js';
+import { type Frozen, forEachModality, type Loaded } from './snapshot.js';
+import { SortedIds } from './sorted-ids.js';
+import type { Counts } from './store.js';
+
+/** Where an item lives. */
+export interface Place {
+  shard: Shard;
+  row: number;
+}
+
+/** The state of an index: a shard for each modality, and which id is where. Changes are synchronous. */
+export class Collection {
+  readonly shards: Record<Modality, Shard>;
+  readonly sortedIds = new SortedIds();
+  /** id -> row and modality in one number, which keeps the map free of objects. */
+  readonly #slots = new Map<string, number>();
+
+  private constructor(
+    readonly dim: number,
+    shards: Record<Modality, Shard>,
+  ) {
+    this.shards = shards;
+    for (const shard of Object.values(shards)) this.#register(shard);
+  }
+
+  static empty(dim: number, scratch: (modality: Modality) => string): Collection {
+    return new Collection(
+      dim,
+      forEachModality((modality) => Shard.empty(modality, dim, scratch(modality))),
+    );
+  }
+
+  static fromSnapshot(dim: number, { shards }: Loaded, scratch: (modality: Modality) => string): Collection {
+    return new Collection(
+      dim,
+      forEachModality((modality) => {
+        const { base, ids, index } = shards[modality];
+        return new Shard(modality, new Rows(dim, base), index, ids, scratch(modality));
+      }),
+    );
+  }
+
+  #register(shard: Shard): void {
+    shard.ids.forEach((id, row) => {
+      assert(id !== undefined && !this.#slots.has(id), 'an id that is in the snapshot twice');
+      this.#slots.set(id, toSlot(shard.modality, row));
+      this.sortedIds.add(id);
+    });
+  }
+
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  find(id: string): Place | undefined {
+    const slot = this.#slots.get(id);
+    if (slot === undefined) return undefined;
+    return { shard: this.shards[MODALITIES[slot % SLOT_BASE] as Modality], row: Math.floor(slot / SLOT_BASE) };
+  }
+
+  has(id: string): boolean {
+    return this.#slots.has(id);
+  }
+
+  counts(): Counts {
+    return forEachModality((modality) => this.shards[modality].live);
+  }
+
+  /** Does what a journal payload says. @returns how many ids its deletes found */
+  apply(payload: Uint8Array): number {
+    let deleted = 0;
+    for (const operation of decodeOperations(payload, this.dim)) {
+      if (operation.kind === 'upsert') for (const row of operation.rows) this.#upsert(row);
+      else for (const id of operation.ids) deleted += this.#delete(id) ? 1 : 0;
+    }
+    return deleted;
+  }
+
+  #upsert({ id, modality, metadata, vector }: Row): void {
+    const old = this.find(id);
+    if (old === undefined) this.sortedIds.add(id);
+    else old.shard.kill(old.row);
+    this.#slots.set(id, toSlot(modality, this.shards[modality].add(id, vector, metadata)));
+  }
+
+  #delete(id: string): boolean {
+    const place = this.find(id);
+    if (place === undefined) return false;
+    place.shard.kill(place.row);
+    this.#slots.delete(id);
+    return true;
+  }
+
+  /** What a snapshot of this moment holds; later changes do not touch it. */
+  freeze(lastSequence: number): Frozen {
+    return {
+      dim: this.dim,
+      lastSequence,
+      shards: forEachModality((modality) => {
+        const { rows, ids } = this.shards[modality];
+        return { rows, ids: ids.slice() };
+      }),
+    };
+  }
+
+  /** Serves from a snapshot just written, keeping what happened since it was frozen. */
+  adopt(frozen: Frozen, bases: Record<Modality, BaseRows>): void {
+    for (const modality of MODALITIES) {
+      const shard = this.shards[modality];
+      const old = shard.rows;
+      assert(old === frozen.shards[modality].rows, 'a snapshot of rows that are no longer served');
+      this.#rebase(shard, frozen.shards[modality].ids, bases[modality]);
+      old.close();
+    }
+  }
+
+  #rebase(shard: Shard, frozenIds: readonly (string | undefined)[], base: BaseRows): void {
+    const rows = new Rows(this.dim, base);
+    const ids: (string | undefined)[] = [];
+    // A row that died since the freeze is in the snapshot: it stays, dead.
+    frozenIds.forEach((id, row) => {
+      if (id !== undefined) ids.push(shard.ids[row]);
+    });
+    assert(ids.length === base.count, 'a snapshot with another number of rows than were alive');
+    for (let row = frozenIds.length; row < shard.ids.length; row++) {
+      const id = shard.ids[row];
+      if (id === undefined) continue;
+      rows.append(shard.vector(row), shard.metadata(row));
+      ids.push(id);
+    }
+    // FAISS knows rows by position: it can go on only where no row moved.
+    const moved = ids.length !== shard.ids.length;
+    if (moved) {
+      shard.index = FlatIndex.read(base.files.vectors, this.dim, base.count);
+      ids.forEach((id, row) => {
+        if (id !== undefined) this.#slots.set(id, toSlot(shard.modality, row));
+      });
+    }
+    shard.rows = rows;
+    shard.ids = ids;
+    shard.dead = ids.reduce((count, id) => count + (id === undefined ? 1 : 0), 0);
+  }
+
+  close(): void {
+    for (const shard of Object.values(this.shards)) shard.rows.close();
+  }
+}
+
+const SLOT_BASE = 4;
+const toSlot = (modality: Modality, row: number): number => row * SLOT_BASE + MODALITY_CODES[modality];

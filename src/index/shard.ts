@@ -1,0 +1,67 @@
+import type { Modality } from '../modality.js';
+import { assert } from './assert.js';
+import { FlatIndex } from './flat-index.js';
+import { Rows } from './rows.js';
+
+/**
+ * All items of one modality: one FAISS index, and per row an id, a vector and metadata.
+ * Replacing or deleting an item leaves a dead row behind, which the next snapshot drops.
+ */
+export class Shard {
+  readonly modality: Modality;
+  rows: Rows;
+  index: FlatIndex;
+  /** Row -> id; nothing where the row is dead. */
+  ids: (string | undefined)[];
+  dead: number;
+  readonly #scratch: string;
+
+  /** @param scratch path of a file the shard may write and remove */
+  constructor(modality: Modality, rows: Rows, index: FlatIndex, ids: (string | undefined)[], scratch: string) {
+    assert(ids.length === rows.count && index.rows <= rows.count, 'a shard whose parts disagree');
+    this.modality = modality;
+    this.rows = rows;
+    this.index = index;
+    this.ids = ids;
+    this.dead = 0;
+    this.#scratch = scratch;
+  }
+
+  static empty(modality: Modality, dim: number, scratch: string): Shard {
+    return new Shard(modality, new Rows(dim, undefined), FlatIndex.empty(dim), [], scratch);
+  }
+
+  get live(): number {
+    return this.ids.length - this.dead;
+  }
+
+  add(id: string, vector: Uint8Array, metadata: Uint8Array): number {
+    const row = this.rows.append(vector, metadata);
+    this.ids.push(id);
+    assert(this.ids.length === row + 1, 'a shard whose ids and rows differ in number');
+    return row;
+  }
+
+  kill(row: number): void {
+    assert(this.ids[row] !== undefined, 'a row that dies twice');
+    this.ids[row] = undefined;
+    this.dead += 1;
+  }
+
+  vector(row: number): Buffer {
+    return this.rows.vectors(row, 1);
+  }
+
+  metadata(row: number): Buffer {
+    const id = this.ids[row];
+    assert(id !== undefined, 'metadata of a dead row');
+    return this.rows.metadata(row, id);
+  }
+
+  /** Hands FAISS the rows it has not seen: writes gather here until someone searches. */
+  catchUp(): void {
+    const fresh: Uint8Array[] = [];
+    for (let row = this.index.rows; row < this.rows.count; row++) fresh.push(this.vector(row));
+    if (fresh.length > 0) this.index.add(fresh, this.#scratch);
+  }
+}
