@@ -1,0 +1,280 @@
+import { readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { MODALITIES, type Modality } from '../modality.js';
+import type { Collection, Place } from './collection.js';
+import { Committer } from './committer.js';
+import { syncDir } from './disk.js';
+import type { IndexEvents, Logger } from './events.js';
+import { compileFilter } from './filter.js';
+import { Journal } from './journal.js';
+import { layout, parseName } from './layout.js';
+import { LIMITS } from './limits.js';
+import { type Lock, lockDir } from './lock.js';
+import { encodeDelete } from './operation.js';
+import { ensureDir, type Recovered, recover } from './recovery.js';
+import { searchShard } from './search.js';
+import { writeSnapshot } from './snapshot.js';
+import type { Counts, Filter, Metadata, ModelBinding } from './store.js';
+import { byScoreThenId, type Candidate } from './top.js';
+
+/** Metadata travels as JSON text: it is parsed once, by the thread that hands it out. */
+export interface RawItem {
+  id: string;
+  modality: Modality;
+  metadata: string;
+}
+
+export interface RawHit extends RawItem {
+  score: number;
+}
+
+export interface RawQuery {
+  vector: Float32Array;
+  k: number;
+  modality?: Modality | undefined;
+  filter?: Filter | undefined;
+}
+
+export interface RawListOptions {
+  limit: number;
+  after?: string | undefined;
+  modality?: Modality | undefined;
+  filter?: Filter | undefined;
+}
+
+export interface EngineOptions {
+  dir: string;
+  binding: ModelBinding;
+  log: Logger;
+  events: IndexEvents;
+  /** Journal bytes that call for a snapshot, as long as the index is smaller than twice that. */
+  snapshotBytes: number;
+}
+
+/** Dead rows that call for a snapshot, together with a quarter of a shard. */
+const DEAD_ROWS_MIN = 4096;
+
+/**
+ * An index, whole: the state in memory, the writer, and the snapshots. It lives in the index
+ * thread, because FAISS blocks the thread that calls it.
+ */
+export class Engine {
+  readonly #options: EngineOptions;
+  readonly #lock: Lock;
+  readonly #collection: Collection;
+  readonly #committer: Committer;
+  #generation: number;
+  #baseGeneration: number;
+  /** Journal bytes that no snapshot holds yet. */
+  #journalBytes: number;
+  /** After a failed snapshot: not before there are this many. */
+  #retryBytes = 0;
+  #snapshot: Promise<void> | undefined;
+
+  private constructor(options: EngineOptions, lock: Lock, recovered: Recovered) {
+    this.#options = options;
+    this.#lock = lock;
+    this.#collection = recovered.collection;
+    this.#generation = recovered.generation;
+    this.#baseGeneration = recovered.baseGeneration;
+    this.#journalBytes = recovered.journalBytes;
+    this.#committer = new Committer({
+      journal: recovered.journal,
+      apply: (payload) => this.#collection.apply(payload),
+      onCommit: (commit) => {
+        this.#journalBytes += commit.bytes;
+        options.events.onCommit?.(commit);
+        this.#snapshotIfDue();
+      },
+    });
+  }
+
+  static async open(options: EngineOptions): Promise<Engine> {
+    await ensureDir(options.dir);
+    const lock = await lockDir(options.dir);
+    try {
+      const startedMs = performance.now();
+      const recovered = await recover(options.dir, options.binding, options.log);
+      const durationMs = Math.round(performance.now() - startedMs);
+      options.log.info({ items: recovered.collection.size, durationMs }, 'index: open');
+      const engine = new Engine(options, lock, recovered);
+      engine.#snapshotIfDue();
+      return engine;
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  /** @param payload from `encodeUpsert` or `encodeDelete` @returns how many ids its deletes found */
+  write(payload: Uint8Array): Promise<number> {
+    return this.#committer.write(payload);
+  }
+
+  deleteWhere(filter: Filter): Promise<number> {
+    const matches = compileFilter(filter);
+    return this.#committer.writeFromState(() => {
+      const ids = Object.values(this.#collection.shards).flatMap((shard) =>
+        shard.ids.flatMap((id, row) => (id !== undefined && matches(parse(shard.metadata(row))) ? [id] : [])),
+      );
+      return ids.length === 0 ? undefined : encodeDelete(ids);
+    });
+  }
+
+  get(id: string): (RawItem & { vector: Float32Array }) | undefined {
+    const place = this.#collection.find(id);
+    if (place === undefined) return undefined;
+    const bytes = new Uint8Array(place.shard.vector(place.row));
+    return { ...describe(id, place), vector: new Float32Array(bytes.buffer) };
+  }
+
+  /** Looks at a bounded number of items: a page may be short, and `next` then tells where to go on. */
+  list({ limit, after, modality, filter }: RawListOptions): { items: RawItem[]; next?: string } {
+    const matches = filter === undefined ? undefined : compileFilter(filter);
+    const items: RawItem[] = [];
+    let looked = 0;
+    let last: string | undefined;
+    for (const id of this.#collection.sortedIds.after(after, (known) => this.#collection.has(known))) {
+      if (items.length === limit || looked === LIMITS.pageScan) return { items, next: last as string };
+      looked += 1;
+      last = id;
+      const place = this.#collection.find(id);
+      if (place === undefined || (modality !== undefined && place.shard.modality !== modality)) continue;
+      const item = describe(id, place);
+      if (matches === undefined || matches(JSON.parse(item.metadata) as Metadata)) items.push(item);
+    }
+    return { items };
+  }
+
+  count(): Counts {
+    return this.#collection.counts();
+  }
+
+  /** Answers all queries in one go, shard by shard. */
+  search(queries: readonly RawQuery[]): RawHit[][] {
+    const startedMs = performance.now();
+    const found = queries.map(() => [] as { modality: Modality; candidate: Candidate }[]);
+    for (const modality of MODALITIES) {
+      const asked = queries.flatMap((query, at) => ((query.modality ?? modality) === modality ? [{ query, at }] : []));
+      const shard = this.#collection.shards[modality];
+      const answers = searchShard(
+        shard,
+        asked.map(({ query: { vector, k, filter } }) => ({
+          vector,
+          k,
+          matches: filter === undefined ? undefined : compileFilter(filter),
+        })),
+      );
+      asked.forEach(({ at }, i) => {
+        for (const candidate of answers[i] ?? []) found[at]?.push({ modality, candidate });
+      });
+    }
+    const hits = found.map((candidates, at) =>
+      candidates
+        .sort((a, b) => byScoreThenId(a.candidate, b.candidate))
+        .slice(0, queries[at]?.k)
+        .map(({ modality, candidate: { id, row, score } }) => ({
+          ...describe(id, { shard: this.#collection.shards[modality], row }),
+          score,
+        })),
+    );
+    this.#options.events.onSearchBatch?.({ queries: queries.length, durationMs: performance.now() - startedMs });
+    return hits;
+  }
+
+  /** Finishes the writes handed over, then lets the folder go. */
+  async close(): Promise<void> {
+    await this.#committer.idle();
+    await this.#snapshot;
+    await this.#committer.journal.close();
+    this.#collection.close();
+    await this.#lock.release();
+  }
+
+  /** A snapshot now, whether or not one is due. Resolves when it is done or has failed. */
+  async snapshot(): Promise<void> {
+    await this.#snapshot;
+    this.#snapshot = this.#takeSnapshot().finally(() => {
+      this.#snapshot = undefined;
+    });
+    await this.#snapshot;
+  }
+
+  #snapshotIfDue(): void {
+    if (this.#snapshot !== undefined || this.#journalBytes < this.#retryBytes) return;
+    const shards = Object.values(this.#collection.shards);
+    const storedBytes = this.#collection.size * 4 * this.#collection.dim;
+    const grown = this.#journalBytes > Math.max(this.#options.snapshotBytes, storedBytes / 2);
+    const withered = shards.some(({ dead, ids }) => dead > DEAD_ROWS_MIN && dead > ids.length / 4);
+    if (grown || withered) void this.snapshot();
+  }
+
+  /** Starts a new journal, writes what was before it as a snapshot, and serves from that. */
+  async #takeSnapshot(): Promise<void> {
+    const { dir, log, events } = this.#options;
+    const startedMs = performance.now();
+    const items = this.#collection.size;
+    try {
+      const { frozen, coveredBytes } = await this.#committer.paused(async () => {
+        await this.#rotateJournal();
+        const lastSequence = this.#committer.journal.end.sequence;
+        return { frozen: this.#collection.freeze(lastSequence), coveredBytes: this.#journalBytes };
+      });
+      const generation = this.#generation;
+      const bases = await writeSnapshot(layout(dir).snapshot(generation), frozen);
+      this.#collection.adopt(frozen, bases);
+      await this.#removeBefore(this.#baseGeneration, generation);
+      this.#baseGeneration = generation;
+      this.#journalBytes -= coveredBytes;
+      this.#retryBytes = 0;
+      const durationMs = performance.now() - startedMs;
+      events.onSnapshot?.({ ok: true, items, durationMs });
+      log.info({ items, generation, durationMs: Math.round(durationMs) }, 'index: snapshot written');
+    } catch (error) {
+      this.#retryBytes = this.#journalBytes + this.#options.snapshotBytes;
+      events.onSnapshot?.({ ok: false, items, durationMs: performance.now() - startedMs });
+      log.error({ err: error }, 'index: a snapshot could not be written; the journal goes on and nothing is lost');
+    }
+  }
+
+  async #rotateJournal(): Promise<void> {
+    const { dir } = this.#options;
+    const old = this.#committer.journal;
+    const next = await createJournal(dir, this.#generation + 1, old.end.sequence);
+    this.#committer.journal = next;
+    this.#generation += 1;
+    await old.close();
+  }
+
+  /** Keeps the snapshot before the newest, and the journals since, to fall back to. */
+  async #removeBefore(previous: number, newest: number): Promise<void> {
+    const { dir } = this.#options;
+    for (const name of await readdir(dir)) {
+      const generation = parseName(name)?.generation;
+      if (generation === undefined || generation >= newest) continue;
+      const isSpare = parseName(name)?.kind === 'snapshot' ? generation === previous : generation >= previous;
+      if (!isSpare) await rm(path.join(dir, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** Leaves no file behind when it fails: a newer journal says that the one before it is complete. */
+async function createJournal(dir: string, generation: number, lastSequence: number): Promise<Journal> {
+  const file = layout(dir).journal(generation);
+  try {
+    const journal = await Journal.create(file, lastSequence);
+    await syncDir(dir);
+    return journal;
+  } catch (error) {
+    await rm(file, { force: true });
+    throw error;
+  }
+}
+
+const parse = (metadata: Buffer): Metadata => JSON.parse(metadata.toString()) as Metadata;
+
+const describe = (id: string, { shard, row }: Place): RawItem => ({
+  id,
+  modality: shard.modality,
+  metadata: shard.metadata(row).toString(),
+});

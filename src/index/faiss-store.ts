@@ -1,0 +1,162 @@
+import path from 'node:path';
+import { Problem } from '../errors.js';
+import { assert } from './assert.js';
+import { decodeCursor, encodeCursor } from './cursor.js';
+import type { RawItem } from './engine.js';
+import type { IndexEvents, Logger } from './events.js';
+import { LIMITS } from './limits.js';
+import { encodeDelete, encodeUpsert } from './operation.js';
+import type {
+  Counts,
+  Filter,
+  Hit,
+  Item,
+  ItemInfo,
+  ListOptions,
+  Metadata,
+  ModelBinding,
+  Page,
+  SearchOptions,
+  VectorStore,
+} from './store.js';
+import { type Channel, joinThread } from './thread.js';
+import { checkDeletion, checkId, checkList, checkSearch, checkVector, toRow } from './validate.js';
+
+export interface FaissStoreOptions {
+  /** Folder of this index alone; created when missing. */
+  dir: string;
+  binding: ModelBinding;
+  logger: Logger;
+  events?: IndexEvents;
+  /** Journal bytes that call for a snapshot while the index is small. Default: 64 MiB. */
+  snapshotBytes?: number;
+}
+
+const SNAPSHOT_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Opens the embedded store: exact search by FAISS in a thread, every acknowledged write in a
+ * synced journal.
+ *
+ * @throws Problem `index_model_mismatch` (another model's vectors), `conflict` (open elsewhere)
+ * @throws Error when what was acknowledged cannot be read back
+ */
+export async function openFaissStore(options: FaissStoreOptions): Promise<FaissStore> {
+  const { binding, logger, events = {}, snapshotBytes = SNAPSHOT_BYTES } = options;
+  assert(Number.isInteger(binding.dim) && binding.dim >= 1 && binding.dim <= LIMITS.dim, `dimension ${binding.dim}`);
+  const channel = joinThread({ logger, events });
+  try {
+    await channel.call('open', { dir: path.resolve(options.dir), binding, snapshotBytes });
+  } catch (error) {
+    await channel.leave();
+    throw error;
+  }
+  return new FaissStore(channel, binding.dim);
+}
+
+/** The service's side of the index thread: checks what goes in, and asks. */
+export class FaissStore implements VectorStore {
+  readonly #channel: Channel;
+  readonly #dim: number;
+  #writingBytes = 0;
+  #closed: Promise<void> | undefined;
+
+  constructor(channel: Channel, dim: number) {
+    this.#channel = channel;
+    this.#dim = dim;
+  }
+
+  async upsert(items: readonly Item[]): Promise<void> {
+    if (items.length > LIMITS.itemsPerUpsert)
+      throw new Problem('too_large', `One call may upsert ${LIMITS.itemsPerUpsert} items.`);
+    if (items.length === 0) return;
+    await this.#write(encodeUpsert(items.map((item) => toRow(item, this.#dim))));
+  }
+
+  async delete(ids: readonly string[]): Promise<number> {
+    if (ids.length > LIMITS.idsPerDelete)
+      throw new Problem('too_large', `One call may delete ${LIMITS.idsPerDelete} items.`);
+    if (ids.length === 0) return 0;
+    for (const id of ids) checkId(id);
+    return this.#write(encodeDelete(ids));
+  }
+
+  async deleteWhere(filter: Filter): Promise<number> {
+    this.#assertOpen();
+    checkDeletion(filter);
+    return this.#channel.call('deleteWhere', filter);
+  }
+
+  async get(id: string): Promise<Item | undefined> {
+    this.#assertOpen();
+    checkId(id);
+    const found = await this.#channel.call('get', id);
+    return found === undefined ? undefined : { ...toInfo(found), vector: found.vector };
+  }
+
+  async list(options: ListOptions): Promise<Page> {
+    this.#assertOpen();
+    checkList(options);
+    const { limit, cursor, modality, filter } = options;
+    const after = cursor === undefined ? undefined : decodeCursor(cursor);
+    const { items, next } = await this.#channel.call('list', { limit, after, modality, filter });
+    return { items: items.map(toInfo), ...(next === undefined ? {} : { nextCursor: encodeCursor(next) }) };
+  }
+
+  async search(vector: Float32Array, options: SearchOptions): Promise<Hit[]> {
+    this.#assertOpen();
+    checkVector(vector, this.#dim);
+    checkSearch(options);
+    const { k, modality, filter } = options;
+    const hits = await this.#channel.call('search', { vector, k, modality, filter });
+    return hits.map((hit) => ({ ...toInfo(hit), score: hit.score }));
+  }
+
+  async count(): Promise<Counts> {
+    this.#assertOpen();
+    return this.#channel.call('count', undefined);
+  }
+
+  /** Writes a snapshot now, so that the next start need not replay the journal. */
+  async snapshot(): Promise<void> {
+    this.#assertOpen();
+    await this.#channel.call('snapshot', undefined);
+  }
+
+  /** Finishes the writes under way, then lets the folder go. Further calls are refused. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#channel.call('close', undefined);
+    } finally {
+      await this.#channel.leave();
+    }
+  }
+
+  async #write(payload: Uint8Array<ArrayBuffer>): Promise<number> {
+    this.#assertOpen();
+    const bytes = payload.length;
+    if (this.#writingBytes + bytes > LIMITS.pendingWriteBytes)
+      throw new Problem('overloaded', 'The index has too many writes waiting. Try again shortly.');
+    this.#writingBytes += bytes;
+    try {
+      return await this.#channel.call('write', payload, [payload.buffer]);
+    } finally {
+      this.#writingBytes -= bytes;
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closed !== undefined) throw new Problem('shutting_down', 'The index has been closed.');
+  }
+}
+
+const toInfo = ({ id, modality, metadata }: RawItem): ItemInfo => ({
+  id,
+  modality,
+  metadata: JSON.parse(metadata) as Metadata,
+});

@@ -1,0 +1,109 @@
+import { Worker } from 'node:worker_threads';
+import { Problem } from '../errors.js';
+import type { IndexEvents, Logger } from './events.js';
+import { LIMITS } from './limits.js';
+import { type Argument, fromFailure, type Method, type Reply, type Request, type Result } from './protocol.js';
+
+const ENTRY = new URL('./worker.js', import.meta.url);
+
+interface Listener {
+  logger: Logger;
+  events: IndexEvents;
+}
+
+interface Pending {
+  resolve: (result: never) => void;
+  reject: (error: unknown) => void;
+}
+
+/** The thread that holds every index of this process; it runs while one is open. */
+let shared: IndexThread | undefined;
+
+/** A handle of one index in the index thread. */
+export interface Channel {
+  /** @param transfer buffers that move instead of being copied */
+  call<M extends Method>(method: M, argument: Argument<M>, transfer?: ArrayBuffer[]): Promise<Result<M>>;
+  /** Gives the thread up; the last one to leave ends it. */
+  leave(): Promise<void>;
+}
+
+export function joinThread(listener: Listener): Channel {
+  shared ??= new IndexThread(() => {
+    shared = undefined;
+  });
+  return shared.join(listener);
+}
+
+class IndexThread {
+  readonly #worker = new Worker(ENTRY, { name: 'index' });
+  readonly #listeners = new Map<number, Listener>();
+  readonly #pending = new Map<number, Pending>();
+  readonly #onEnd: () => void;
+  #stores = 0;
+  #calls = 0;
+  #failure: Problem | undefined;
+
+  constructor(onEnd: () => void) {
+    this.#onEnd = onEnd;
+    this.#worker.on('message', (reply: Reply) => this.#receive(reply));
+    this.#worker.on('error', (error) => this.#fail(error));
+    this.#worker.on('exit', () => this.#fail(new Error('index: the thread has ended')));
+  }
+
+  join(listener: Listener): Channel {
+    const store = ++this.#stores;
+    this.#listeners.set(store, listener);
+    return {
+      call: (method, argument, transfer = []) => this.#call(store, method, argument, transfer),
+      leave: async () => {
+        this.#listeners.delete(store);
+        if (this.#listeners.size > 0) return;
+        this.#onEnd();
+        await this.#worker.terminate();
+      },
+    };
+  }
+
+  #call<M extends Method>(
+    store: number,
+    method: M,
+    argument: Argument<M>,
+    transfer: ArrayBuffer[],
+  ): Promise<Result<M>> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#pending.size >= LIMITS.pendingCalls)
+      return Promise.reject(new Problem('overloaded', 'The index has too many requests waiting. Try again shortly.'));
+    return new Promise((resolve, reject) => {
+      const call = ++this.#calls;
+      this.#pending.set(call, { resolve, reject });
+      this.#worker.postMessage({ store, call, method, argument } as Request, transfer);
+    });
+  }
+
+  #receive(reply: Reply): void {
+    if (reply.type === 'result' || reply.type === 'failure') {
+      const pending = this.#pending.get(reply.call);
+      this.#pending.delete(reply.call);
+      if (reply.type === 'result') pending?.resolve(reply.result as never);
+      else pending?.reject(fromFailure(reply.failure));
+      return;
+    }
+    const listener = this.#listeners.get(reply.store);
+    if (reply.type === 'log') listener?.logger[reply.level](reply.fields, reply.message);
+    else listener?.events[reply.name]?.(reply.event as never);
+  }
+
+  /** Nothing can be acknowledged any more: whoever waits learns it, and so does whoever comes. */
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = new Problem(
+      'store_unavailable',
+      'The index has stopped. Restart the service.',
+      {},
+      { cause: error },
+    );
+    for (const { reject } of this.#pending.values()) reject(this.#failure);
+    this.#pending.clear();
+    for (const { logger } of this.#listeners.values()) logger.error({ err: error }, 'index: the thread has stopped');
+  }
+}
