@@ -3,6 +3,8 @@
  *
  *   packages (npm ci) -> FAISS binding -> ffmpeg -> TypeScript build
  *
+ * Names of steps as arguments do only those: `node deploy/setup.mjs packages faiss`.
+ *
  * Plain Node without dependencies, because it runs before there are any. Where it may not
  * install something it names the command to run and exits with code 1.
  */
@@ -189,8 +191,8 @@ function build() {
   writeFileSync(stamp, '');
 }
 
+const STEPS = { packages: installPackages, faiss: provideFaiss, ffmpeg: provideFfmpeg, build };
+
 checkNode();
-installPackages();
-provideFaiss();
-provideFfmpeg();
-build();
+const asked = process.argv.slice(2);
+for (const step of asked.length > 0 ? asked : Object.keys(STEPS)) STEPS[step]();

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import type { Embedding } from '../src/embedder.js';
 import { Problem } from '../src/errors.js';
 import { acceptRawBodies, embedOptions, noFile, type ReceivedFile, receiveFiles } from './receive.js';
@@ -42,9 +42,14 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post(
     '/embed/text',
-    { config, schema: { querystring: TextQuery, body: Type.Optional(TextBody), response } },
+    {
+      config,
+      schema: { querystring: TextQuery, body: { content: { 'application/json': { schema: TextBody } } }, response },
+    },
     async (request) => {
-      const text = request.body?.text ?? request.query.text;
+      // The body was checked against TextBody by its route; it is absent when none was sent.
+      const body = request.body as Static<typeof TextBody> | null | undefined;
+      const text = body?.text ?? request.query.text;
       if (text === undefined) throw new Problem('empty_body', 'Send {"text": "..."} as JSON, or ?text=...');
       const embed = async (one: string) => toJson(await embedder.embedText(one, embedOptions(request)));
       return Array.isArray(text) ? many(request, text.map(embed)) : embed(text);

@@ -6,7 +6,6 @@ import { Problem } from '../src/errors.js';
 import type { Item } from '../src/index/store.js';
 import { acceptRawBodies, bringsFiles, embedOptions, receiveFile } from './receive.js';
 import { Id, itemToJson, MetadataObject, ModalityName, StoredItem, Text, vectorToJson } from './schemas.js';
-import { parseFields } from './validator.js';
 import { toUnitVector } from './vector.js';
 
 const Labels = { id: Type.Optional(Id), metadata: Type.Optional(MetadataObject) };
@@ -88,8 +87,8 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   /** A file's name is kept with it, so that a search says what it found. */
   async function fromFile(request: FastifyRequest): Promise<Embedded> {
-    const { upload, filename, fields } = await receiveFile(request);
-    const { id, metadata } = parseFields(FileFields, { ...(request.query as object), ...fields });
+    const { upload, filename, fields } = await receiveFile(request, FileFields);
+    const { id, metadata } = fields;
     const { vector, modality } = await embedder.embedMedia(upload, embedOptions(request));
     return { id, vector, modality, metadata: { ...(filename === undefined ? {} : { filename }), ...metadata } };
   }

@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream';
 import type { MultipartFile } from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Static, TObject } from 'typebox';
 import { clientClosed, Problem } from '../src/errors.js';
 import { receive, type Upload } from '../src/media/spool.js';
+import { parseFields } from './validator.js';
 
 /** One file of a request: received, or refused with the reason. */
 export type ReceivedFile = { filename?: string } & ({ upload: Upload } | { problem: Problem });
@@ -50,18 +52,32 @@ export async function receiveFiles(request: FastifyRequest): Promise<Received> {
   }
 }
 
+/** A request's one file with what stands beside it, checked. */
+export interface ReceivedUpload<Fields extends TObject> {
+  upload: Upload;
+  filename?: string;
+  fields: Static<Fields>;
+}
+
 /**
- * Receives the request's one file.
- * @throws Problem when there is none, several, or it was refused
+ * Receives the request's one file; `schema` is what may stand beside it, as multipart fields or in the query.
+ * @throws Problem when there is no file, several, or one that was refused, and when a field is not valid
  */
-export async function receiveFile(request: FastifyRequest) {
+export async function receiveFile<Fields extends TObject>(
+  request: FastifyRequest,
+  schema: Fields,
+): Promise<ReceivedUpload<Fields>> {
   const { files, fields } = await receiveFiles(request);
-  const [file] = files;
-  if (file === undefined) throw noFile();
-  if (files.length > 1 || 'problem' in file) await disposeAll(files);
-  if (files.length > 1) throw new Problem('invalid_request', `Send one file; ${files.length} came.`);
-  if ('problem' in file) throw file.problem;
-  return { ...file, fields };
+  try {
+    const [file] = files;
+    if (file === undefined) throw noFile();
+    if (files.length > 1) throw new Problem('invalid_request', `Send one file; ${files.length} came.`);
+    if ('problem' in file) throw file.problem;
+    return { ...file, fields: parseFields(schema, { ...(request.query as object), ...fields }) };
+  } catch (error) {
+    await disposeAll(files);
+    throw error;
+  }
 }
 
 export const noFile = () =>

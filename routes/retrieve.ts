@@ -4,7 +4,6 @@ import { type Static, Type } from 'typebox';
 import { Problem } from '../src/errors.js';
 import { acceptRawBodies, bringsFiles, embedOptions, receiveFile } from './receive.js';
 import { hitToJson, MetadataObject, ModalityName, ScoredItem, Text, TopK } from './schemas.js';
-import { parseFields } from './validator.js';
 import { toUnitVector } from './vector.js';
 
 const Options = {
@@ -50,10 +49,9 @@ export const retrieveRoutes: FastifyPluginAsyncTypebox = async (app) => {
   /** What to look for: a file, a ready vector, or text. */
   async function readQuery(request: FastifyRequest): Promise<Query> {
     if (bringsFiles(request)) {
-      const { upload, fields } = await receiveFile(request);
-      const options = parseFields(RetrieveOptions, { ...(request.query as object), ...fields });
+      const { upload, fields } = await receiveFile(request, RetrieveOptions);
       const { vector, modality } = await embedder.embedMedia(upload, embedOptions(request));
-      return { vector, modality, ...options };
+      return { vector, modality, ...fields };
     }
     // The body was checked against RetrieveBody by its route; it is absent when none was sent.
     const { text, embedding, ...options } = (request.body ?? {}) as Static<typeof RetrieveBody>;

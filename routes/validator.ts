@@ -50,8 +50,14 @@ function toProblem(part: string, errors: readonly SchemaError[]): Problem {
   const depth = ({ instancePath }: SchemaError) => instancePath.split('/').length;
   const [first] = [...errors].sort((a, b) => depth(b) - depth(a));
   const field = first?.instancePath.slice(1).replaceAll('/', '.') ?? '';
-  const extra =
-    first?.params && 'additionalProperties' in first.params ? ` (${first.params.additionalProperties})` : '';
   const subject = field === '' ? `The ${part}` : `${part}.${field}`;
-  return new Problem('invalid_request', `${subject} ${first?.message ?? 'is not valid'}${extra}.`, { in: part, field });
+  return new Problem('invalid_request', `${subject} ${explain(first)}.`, { in: part, field });
+}
+
+function explain(error: SchemaError | undefined): string {
+  if (error === undefined) return 'is not valid';
+  // How a schema without additional properties says no to a field.
+  if (error.message === 'schema is false') return 'is not a field of this request';
+  const allowed = (error.params as { allowedValues?: unknown[] } | undefined)?.allowedValues;
+  return allowed === undefined ? error.message : `must be one of ${allowed.join(', ')}`;
 }

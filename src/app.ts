@@ -1,7 +1,7 @@
 import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import { embedRoutes } from '../routes/embed.js';
 import { healthRoutes } from '../routes/health.js';
 import { itemRoutes } from '../routes/items.js';
@@ -29,7 +29,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   const app = Fastify({
     logger: { level: config.LOG_LEVEL },
     // One line per request, with its status and time, is written by `observeRequests`.
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: () => crypto.randomUUID(),
     bodyLimit: MAX_JSON_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -39,6 +39,8 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   app.decorate('service', service);
   app.addHook('onClose', () => service.close());
 
+  // JSON, multipart and media are all the service reads.
+  app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(validatorCompiler);
   observeRequests(app);
   answerProblems(app);
