@@ -105,7 +105,7 @@ function imageProblem(error: unknown, format: ImageFormat): Problem {
   const message = error instanceof Error ? error.message : '';
   if (/^timeout/.test(message)) return decodeTimeout();
   if (/pixel limit/.test(message)) return new Problem('too_many_pixels', 'The image has more pixels than allowed.');
-  if (format === 'heic' && /unsupported|decoder|plugin/i.test(message))
+  if (format === 'heic' && /compression format|unsupported codec/i.test(message))
     return new Problem(
       'unsupported_media',
       'This HEIC image uses a codec (HEVC) that this service cannot decode; send it as JPEG, PNG, WebP or AVIF.',

@@ -49,9 +49,12 @@ const SPOOL_SUFFIX = '.upload';
  * @throws Problem empty_body, unsupported_media, too_large, disk_full, client_closed
  */
 export async function receive(stream: Readable, options: ReceiveOptions): Promise<Upload> {
+  const chunks = countedChunks(stream, options);
   try {
-    return await receiveChunks(countedChunks(stream, options), options.folder);
+    return await receiveChunks(chunks, options.folder);
   } catch (error) {
+    // The iterator must let go of the stream before it can flow again.
+    await chunks.return(undefined);
     stream.resume();
     throw asProblem(error, options.signal);
   }

@@ -67,7 +67,8 @@ function filters(plan: SamplingPlan, { width, height }: Size, { hasAlpha, ...inf
   // Area averages when making smaller; it would show blocks when making larger.
   const flags = width < info.width ? 'area' : 'bicubic';
   return [
-    'setpts=PTS-STARTPTS',
+    // A microsecond early, or a picture that comes exactly in the middle of a span would count for the next.
+    'settb=AVTB,setpts=PTS-STARTPTS-1',
     `fps=${(1 / plan.spacingSeconds).toFixed(9)}:eof_action=pass`,
     `scale=${width}:${height}:flags=${flags}`,
     ...(hasAlpha ? [ON_WHITE] : []),
@@ -75,8 +76,9 @@ function filters(plan: SamplingPlan, { width, height }: Size, { hasAlpha, ...inf
   ].join(',');
 }
 
+/** The picture over a white copy of itself. */
 const ON_WHITE =
-  'format=rgba,split[picture][copy];[copy]drawbox=c=white@1:replace=1:t=fill[white];[white][picture]overlay=format=rgb';
+  'format=rgba,split[picture][copy];[copy]lutrgb=r=maxval:g=maxval:b=maxval:a=maxval[white];[white][picture]overlay=format=rgb';
 
 /** ffmpeg's own VP8 and VP9 decoders leave transparency out; the libvpx ones do not. */
 function decoderOf({ codec, hasAlpha }: VideoInfo): string | undefined {

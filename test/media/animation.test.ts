@@ -1,0 +1,88 @@
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import type { FrameSampling } from '../../src/media/frame.js';
+import { codeOf, colourAt, colours, decodeBytes, limits, problemOf, sampling, useFolder } from './support.js';
+
+const RGB = { red: [255, 0, 0], green: [0, 128, 0], blue: [0, 0, 255], yellow: [255, 255, 0] } as const;
+
+/** An animation of one plain colour a frame. */
+function animate(
+  format: 'gif' | 'webp',
+  names: (keyof typeof RGB)[],
+  delaysMs: number[],
+  [width, height] = [40, 20],
+): Promise<Buffer> {
+  const roll = Buffer.concat(names.map((name) => Buffer.alloc(width * height * 3, Buffer.from(RGB[name]))));
+  const raw = { width, height: height * names.length, channels: 3, pageHeight: height } as const;
+  return sharp(roll, { raw, limitInputPixels: false }).toFormat(format, { delay: delaysMs, loop: 0 }).toBuffer();
+}
+
+const alternating = (count: number) => Array.from({ length: count }, (_, i) => (i % 2 ? 'red' : 'blue'));
+
+describe.each(['gif', 'webp'] as const)('animated %s', (format) => {
+  const folder = useFolder();
+  const decode = async (bytes: Uint8Array, options: Partial<FrameSampling> = {}) => {
+    const { modality, frames } = await decodeBytes(bytes, folder.path, { video: { ...sampling, ...options } });
+    expect(modality).toBe('video');
+    return frames;
+  };
+
+  it('is sampled by the time its frames are shown', async () => {
+    const frames = await decode(await animate(format, ['red', 'green', 'blue'], [3000, 1000, 2000]));
+    expect(colours(frames)).toEqual(['red', 'red', 'red', 'green', 'blue', 'blue']);
+    expect(frames.map((frame) => frame.timeSeconds)).toEqual([0.5, 1.5, 2.5, 3.5, 4.5, 5.5]);
+    expect(frames[0]).toMatchObject({ width: 64, height: 32 });
+  });
+
+  it('keeps every frame to itself when resized', async () => {
+    const frames = await decode(await animate(format, ['red', 'blue', 'yellow', 'green'], [1000, 1000, 1000, 1000]));
+    const edges = frames.map((frame) => [colourAt(frame, 0.5, 0), colourAt(frame, 0.5, 0.999)]);
+    expect(edges).toEqual(['red', 'blue', 'yellow', 'green'].map((colour) => [colour, colour]));
+  });
+
+  it('shows frames without a delay for a tenth of a second', async () => {
+    const frames = await decode(await animate(format, alternating(20), Array(20).fill(0)), {
+      framesPerSecond: 2,
+    });
+    expect(frames.map((frame) => frame.timeSeconds)).toEqual([0.25, 0.75, 1.25, 1.75]);
+  });
+
+  it('is read in windows when its frames are large', async () => {
+    // Each frame takes 9 MB: a window holds three of them.
+    const names = (['red', 'green', 'blue', 'yellow', 'red', 'green'] as const).slice();
+    const bytes = await animate(format, names, Array(6).fill(1000), [2000, 1500]);
+    const { frames } = await decodeBytes(bytes, folder.path, { limits: { ...limits, maxPixels: 20_000_000 } });
+    expect(colours(frames)).toEqual(names);
+  });
+
+  it('is refused when all its frames together have too many pixels', async () => {
+    const names = (['red', 'green', 'blue', 'yellow', 'red'] as const).slice();
+    const problem = await problemOf(decode(await animate(format, names, Array(5).fill(100), [1000, 1000])));
+    expect(problem).toMatchObject({
+      code: 'too_many_pixels',
+      extensions: { pixels: 5_000_000, limit_pixels: limits.maxPixels },
+    });
+  });
+
+  it('is refused when it runs longer than allowed', async () => {
+    expect(await codeOf(decode(await animate(format, ['red', 'blue'], [60_000, 1000])))).toBe('video_too_long');
+  });
+});
+
+describe('an animation that is cut short', () => {
+  const folder = useFolder();
+  const cut = async (format: 'gif' | 'webp') => {
+    const bytes = await animate(format, ['red', 'green', 'blue', 'yellow'], Array(4).fill(1000), [200, 200]);
+    return bytes.subarray(0, bytes.length * 0.6);
+  };
+
+  it('is refused as WebP', async () => {
+    expect(await codeOf(decodeBytes(await cut('webp'), folder.path))).toBe('broken_media');
+  });
+
+  it('is shown as far as it goes as GIF, as in browsers', async () => {
+    const { frames } = await decodeBytes(await cut('gif'), folder.path, { video: { ...sampling, minFrames: 1 } });
+    // The frame that was cut is there, but shows what was painted before it.
+    expect(colours(frames)).toEqual(['red', 'green', 'green']);
+  });
+});

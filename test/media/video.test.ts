@@ -1,0 +1,194 @@
+import { readdir } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import type { FrameSampling } from '../../src/media/frame.js';
+import { planSampling } from '../../src/media/sampling.js';
+import {
+  codeOf,
+  colours,
+  decodeBytes,
+  HALVES,
+  limits,
+  makeVideo,
+  problemOf,
+  sampling,
+  sides,
+  source,
+  useFolder,
+} from './support.js';
+
+/** Red, green, blue, yellow: a second each, 40 frames. */
+const FOUR_COLOURS = [
+  ...source('color=red', '96x64', 4),
+  ...[
+    '-vf',
+    "drawbox=t=fill:c=green:enable='gte(t,1)',drawbox=t=fill:c=blue:enable='gte(t,2)',drawbox=t=fill:c=yellow:enable='gte(t,3)'",
+  ],
+];
+const A_COLOUR_A_SECOND = ['red', 'green', 'blue', 'yellow'];
+const times = (frames: { timeSeconds: number }[]) => frames.map((frame) => frame.timeSeconds);
+const seconds = (...values: number[]) => values.map((value) => expect.closeTo(value, 1));
+
+describe('videos', () => {
+  const folder = useFolder();
+  const make = (name: string, ...args: string[]) => makeVideo(folder.path, name, ...args);
+  const decode = async (bytes: Uint8Array, options: Partial<FrameSampling> = {}) => {
+    const { modality, frames } = await decodeBytes(bytes, folder.path, { video: { ...sampling, ...options } });
+    expect(modality).toBe('video');
+    return frames;
+  };
+
+  it.each([
+    ['mp4', ['-c:v', 'libx264', '-pix_fmt', 'yuv420p']],
+    ['mov', ['-c:v', 'libx264', '-pix_fmt', 'yuv420p']],
+    ['mov', ['-c:v', 'prores']],
+    ['webm', ['-c:v', 'libvpx']],
+    ['webm', ['-c:v', 'libvpx-vp9']],
+    ['mkv', ['-c:v', 'libx264']],
+    ['avi', ['-c:v', 'mpeg4', '-bf', '2']],
+    ['avi', ['-c:v', 'mjpeg']],
+    ['mp4', ['-c:v', 'libx265', '-x265-params', 'log-level=0', '-tag:v', 'hvc1']],
+    ['mp4', ['-c:v', 'libaom-av1', '-cpu-used', '8']],
+    // Written as a stream: no duration in any header, as browsers record.
+    ['webm', ['-c:v', 'libvpx', '-live', '1']],
+    ['mp4', ['-c:v', 'libx264', '-movflags', 'frag_keyframe+empty_moov']],
+  ])('samples %s (%j) once a second', async (container, codec) => {
+    const frames = await decode(await make(`clip.${container}`, ...FOUR_COLOURS, ...codec));
+    expect(colours(frames)).toEqual(A_COLOUR_A_SECOND);
+    expect(times(frames)).toEqual(seconds(0.5, 1.5, 2.5, 3.5));
+    expect(frames[0]).toMatchObject({ width: 64, height: 48 });
+  });
+
+  it('samples a short clip more often', async () => {
+    const frames = await decode(await make('short.mp4', ...FOUR_COLOURS), { minFrames: 8 });
+    expect(colours(frames)).toEqual(A_COLOUR_A_SECOND.flatMap((colour) => [colour, colour]));
+    expect(times(frames)).toEqual(seconds(0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75));
+  });
+
+  it('samples a long clip more seldom, over all of it', async () => {
+    const frames = await decode(await make('long.mp4', ...FOUR_COLOURS), { minFrames: 1, maxFrames: 2 });
+    expect(colours(frames)).toEqual(['green', 'yellow']);
+    expect(times(frames)).toEqual(seconds(1, 3));
+  });
+
+  it('shows at each moment what a player would, at uneven frame rates', async () => {
+    // Kept: the pictures of 0, 0.1, 0.2, then one at 1.0, one at 3.0.
+    const select = "select='lt(t,0.25)+between(t,0.95,1.05)+between(t,2.95,3.05)'";
+    const filters = FOUR_COLOURS.map((arg) => (arg.startsWith('drawbox') ? `${arg},${select}` : arg));
+    const bytes = await make('vfr.mp4', ...filters, '-fps_mode', 'vfr');
+    expect(colours(await decode(bytes, { framesPerSecond: 1, minFrames: 3 }))).toEqual(['red', 'green', 'green']);
+  });
+
+  it.each(['mp4', 'webm', 'avi', 'mkv', 'mov'])('decodes a %s of a single picture', async (container) => {
+    const frames = await decode(
+      await make(`one.${container}`, ...source('color=blue', '64x64', 0.1), '-frames:v', '1'),
+    );
+    expect(colours(frames)).toEqual(['blue', 'blue', 'blue', 'blue']);
+    expect(times(frames).every((time) => time >= 0 && time <= 0.1)).toBe(true);
+  });
+
+  it.each([
+    [90, { width: 32, height: 64 }, { top: 'red', bottom: 'blue' }],
+    [180, { width: 64, height: 32 }, { left: 'blue', right: 'red' }],
+    [270, { width: 32, height: 64 }, { top: 'blue', bottom: 'red' }],
+  ])('turns a clip upright that is to be shown turned by %d degrees', async (degrees, size, colours) => {
+    const bytes = await make('plain.mp4', ...source('color=red', '128x64', 1), ...HALVES);
+    const [frame] = await decode(turned(bytes, degrees));
+    expect(frame).toMatchObject(size);
+    expect(sides(frame)).toMatchObject(colours);
+  });
+
+  it('shows pixels that are not square as wide as they are meant', async () => {
+    const frames = await decode(await make('wide.mp4', ...source('color=red', '64x64', 1), '-vf', 'setsar=2'));
+    expect(frames[0]).toMatchObject({ width: 64, height: 32 });
+  });
+
+  it.each([
+    ['mov', ['-c:v', 'prores_ks', '-profile:v', '4444', '-pix_fmt', 'yuva444p10le']],
+    ['mov', ['-c:v', 'qtrle', '-pix_fmt', 'argb']],
+    ['mov', ['-c:v', 'png']],
+    ['webm', ['-c:v', 'libvpx-vp9', '-pix_fmt', 'yuva420p']],
+    ['webm', ['-c:v', 'libvpx', '-pix_fmt', 'yuva420p', '-auto-alt-ref', '0']],
+  ])('puts a transparent %s (%j) on white', async (container, codec) => {
+    const half = "format=rgba,geq=r=255:g=0:b=0:a='if(lt(X,W/2),255,0)'";
+    const frames = await decode(
+      await make(`alpha.${container}`, ...source('color=red', '128x64', 1), '-vf', half, ...codec),
+    );
+    expect(sides(frames[0])).toMatchObject({ left: 'red', right: 'white' });
+  });
+
+  it('ends a clip with its last picture, not with its sound', async () => {
+    const bytes = await make('sound.mp4', ...source('color=green', '64x64', 2), '-f', 'lavfi', '-i', 'sine=d=5');
+    const frames = await decode(bytes);
+    expect(new Set(colours(frames))).toEqual(new Set(['green']));
+    expect(Math.max(...times(frames))).toBeLessThan(2);
+  });
+
+  it('refuses sound without a picture', async () => {
+    const problem = await problemOf(decode(await make('sound-only.mp4', '-f', 'lavfi', '-i', 'sine=d=2')));
+    expect(problem).toMatchObject({ code: 'broken_media', detail: 'The file has sound but no moving picture.' });
+  });
+
+  it('does not take a cover picture for a film', async () => {
+    const cover = ['-map', '0', '-map', '1', '-c:v', 'png', '-disposition:v:0', 'attached_pic'];
+    const song = ['-f', 'lavfi', '-i', 'sine=d=2', ...source('color=red', '64x64', 0.1), '-frames:v', '1', ...cover];
+    expect(await codeOf(decode(await make('song.mp4', ...song)))).toBe('broken_media');
+  });
+
+  it('refuses an MP4 whose index was cut off', async () => {
+    const bytes = await make('whole.mp4', ...source('testsrc', '128x96', 3));
+    expect(await codeOf(decode(bytes.subarray(0, bytes.length / 2)))).toBe('broken_media');
+  });
+
+  it('decodes what there is of a WebM that was cut short', async () => {
+    const bytes = await make('whole.webm', ...FOUR_COLOURS, '-g', '1');
+    const frames = await decode(bytes.subarray(0, bytes.length * 0.6));
+    expect(colours(frames)[0]).toBe('red');
+    expect(Math.max(...times(frames))).toBeLessThan(3.5);
+  });
+
+  it('refuses frames of more pixels than allowed, before decoding one', async () => {
+    const bytes = await make('large.mp4', ...source('color=red', '2400x1800', 0.2), '-preset', 'ultrafast');
+    const problem = await problemOf(decode(bytes));
+    expect(problem).toMatchObject({
+      code: 'too_many_pixels',
+      extensions: { pixels: 4_320_000, limit_pixels: limits.maxPixels },
+    });
+  });
+
+  it('refuses a clip longer than allowed, and takes one as long', async () => {
+    const clip = (duration: number) => make('long.mp4', ...source('color=red', '32x32', duration, 1));
+    const problem = await problemOf(decode(await clip(limits.maxVideoSeconds + 2)));
+    expect(problem).toMatchObject({ code: 'video_too_long', status: 413, extensions: { limit_seconds: 60 } });
+    expect(await decode(await clip(limits.maxVideoSeconds))).toHaveLength(sampling.maxFrames);
+  });
+
+  it('leaves no temporary file behind', async () => {
+    await decode(await make('last.mp4', ...FOUR_COLOURS));
+    expect((await readdir(folder.path)).filter((name) => name.endsWith('.upload'))).toEqual([]);
+  });
+});
+
+describe('planSampling', () => {
+  it.each([
+    [8, 8],
+    [2.6, 4],
+    [0.04, 4],
+    [7.4, 7],
+    [10, 8],
+    [3600, 8],
+  ])('a clip of %d s is sampled %d times', (duration, count) => {
+    expect(planSampling(duration, sampling)).toEqual({ count, spacingSeconds: duration / count });
+  });
+});
+
+/** Writes into an MP4's track header that it is to be shown turned clockwise, as phones do. */
+function turned(mp4: Buffer, degrees: number): Buffer {
+  const bytes = Buffer.from(mp4);
+  const radians = (degrees / 180) * Math.PI;
+  const [cos, sin] = [Math.round(Math.cos(radians)), Math.round(Math.sin(radians))];
+  // After the box's type: 40 bytes of other fields, then the matrix (a, b, u, c, d, ...) in 16.16 fixed point.
+  const matrix = bytes.indexOf('tkhd') + 4 + 40;
+  for (const [position, value] of [cos, sin, 0, -sin, cos].entries())
+    bytes.writeInt32BE(value * 65536, matrix + 4 * position);
+  return bytes;
+}
