@@ -1,0 +1,25 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import sharp from 'sharp';
+
+const run = promisify(execFile);
+
+/** A JPEG of one colour. */
+export const jpeg = (background: string, width = 320, height = 240): Promise<Buffer> =>
+  sharp({ create: { width, height, channels: 3, background } })
+    .jpeg()
+    .toBuffer();
+
+/** An MP4 of `filter` (a lavfi source), made by the real ffmpeg. */
+export async function mp4(filter = 'testsrc=duration=3:size=320x180:rate=25'): Promise<Buffer> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'onespace-clip-'));
+  const file = path.join(folder, 'clip.mp4');
+  const input = ['-v', 'error', '-f', 'lavfi', '-i', filter, '-pix_fmt', 'yuv420p', file];
+  await run(process.env.FFMPEG_PATH ?? 'ffmpeg', input);
+  const bytes = await readFile(file);
+  await rm(folder, { recursive: true });
+  return bytes;
+}

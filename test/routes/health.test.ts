@@ -1,0 +1,60 @@
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { jpeg, mp4 } from '../media-files.js';
+import { startServer, type TestServer } from '../server.js';
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startServer();
+});
+afterAll(() => server.close());
+
+const metric = (text: string, line: string) => {
+  const found = text.split('\n').find((candidate) => candidate.startsWith(`${line} `));
+  return found === undefined ? undefined : Number(found.split(' ').at(-1));
+};
+
+describe('GET /health', () => {
+  it('tells what is served, where it runs and how much is stored', async () => {
+    await server.json('/items', { id: 'one', text: 'one' });
+    const response = await fetch(`${server.url}/health`);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({
+      live: true,
+      ready: true,
+      model: { name: 'onespace-mini', revision: expect.any(String), dim: 256 },
+      device: 'cpu',
+      index: { store: 'faiss', size: 1, vectors: { text: 1, image: 0, video: 0 } },
+    });
+  });
+});
+
+describe('GET /metrics', () => {
+  it('counts requests, stages, batches, the cache and the index', async () => {
+    const red = await jpeg('red');
+    await server.form('/items', { id: 'red', 'red.jpg': red });
+    await server.form('/items', { id: 'again', 'red.jpg': red });
+    await server.form('/items', { id: 'clip', 'clip.mp4': await mp4() });
+    await server.json('/retrieve', { text: 'red' });
+    await server.json('/retrieve', { text: 5 });
+    const text = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metric(text, 'onespace_request_seconds_count{method="POST",route="/items",status="201"}')).toBe(4);
+    expect(metric(text, 'onespace_request_seconds_count{method="POST",route="/retrieve",status="400"}')).toBe(1);
+    for (const stage of ['receive', 'decode', 'serialise', 'queue', 'inference', 'store']) {
+      expect(metric(text, `onespace_stage_seconds_count{stage="${stage}",modality="video"}`), stage).toBe(1);
+    }
+    expect(metric(text, 'onespace_stage_seconds_count{stage="search",modality="text"}')).toBe(1);
+    expect(metric(text, 'onespace_stage_seconds_count{stage="inference",modality="image"}')).toBe(1);
+    expect(metric(text, 'onespace_cache_lookups_total{outcome="hit"}')).toBe(1);
+    expect(metric(text, 'onespace_index_vectors{modality="image"}')).toBe(2);
+    expect(metric(text, 'onespace_queue_length')).toBe(0);
+    expect(metric(text, 'onespace_batch_size_count')).toBeGreaterThan(0);
+    expect(metric(text, 'process_resident_memory_bytes')).toBeGreaterThan(1e7);
+  });
+
+  it('leaves no file of an upload behind', async () => {
+    expect(await readdir(path.join(server.dataDir, 'spool')).catch(() => [])).toEqual([]);
+  });
+});
