@@ -1,0 +1,201 @@
+"""One training step's worth of pictures, clips and words.
+
+The core of a batch is `entries`: things with a concept and perhaps a colour,
+each shown in two drawings and named in two captions, all four of which belong
+together. Every second step adds clips; the steps between add composed scenes
+and mixed input (a picture and words).
+"""
+
+import random
+
+import torch
+import torch.nn.functional as F
+
+import captions
+from captions import CONCEPTS, MOTIONS, RELATIONS
+from drawings import DEVICE, share
+from motions import animations, moving_pictures, random_times, sequences
+from pictures import drop_patches, positions, still_pictures
+from scenes import colour_rows, scene_pictures
+
+LONGEST = 24  # tokens of a caption in training
+MOST_PATCHES = 20  # of a still: larger grids lose the rest at random
+
+# (rows, columns) of a still and how often, early and late in training
+EARLY_GRIDS = {(3, 3): 4, (4, 4): 6, (3, 4): 1, (4, 3): 1}
+LATE_GRIDS = {(3, 3): 1, (4, 4): 6, (5, 5): 3, (6, 6): 1, (3, 4): 0.5, (4, 3): 0.5, (4, 6): 0.5, (6, 4): 0.5}
+CLIP_GRIDS = {(4, 4): 6, (3, 3): 2, (3, 4): 1, (4, 3): 1}
+
+
+def pick(weights, rng):
+    return rng.choices(list(weights), weights.values())[0]
+
+
+class Batches:
+    def __init__(self, data, tokenizer, seed, entries=160, coloured=24, animated=16, moved=14):
+        """entries per step, of which `coloured` are tinted; clips per second step: `animated`
+        by vendors, and `moved` pairs of opposite motions of our own."""
+        self.data, self.tokenizer = data, tokenizer
+        self.entries, self.coloured, self.animated, self.moved = entries, coloured, animated, moved
+        self.rng = random.Random(seed)
+        self.deck = []  # concepts still to be dealt in this round
+        concepts = sorted(data.train.of)
+        self.concepts = concepts
+        self.families = {}  # concepts of one subgroup look and mean alike: hard negatives
+        for c in concepts:
+            self.families.setdefault(CONCEPTS[c]["subgroup"], []).append(c)
+        self.clip_concepts = sorted(data.clips.of)
+        self.movable = [c for c in concepts if share(c, "motion") >= 10]  # the rest: motions of unseen things
+
+    # -- drawing the concepts ------------------------------------------------
+
+    def deal(self, count):
+        """Concepts in rounds: each comes once before any comes twice."""
+        if len(self.deck) < count:
+            self.deck = self.rng.sample(self.concepts, len(self.concepts))
+        dealt, self.deck = self.deck[:count], self.deck[count:]
+        return dealt
+
+    def choose_concepts(self, progress):
+        """Animated ones first, then whole families of look-alikes (later on), then the deck."""
+        chosen = dict.fromkeys(self.rng.sample(self.clip_concepts, self.animated))
+        if progress > 0.3:
+            while len(chosen) < self.entries * 0.45:
+                family = self.families[self.rng.choices(list(self.families), map(len, self.families.values()))[0]]
+                chosen.update(dict.fromkeys(self.rng.sample(family, min(len(family), 20))))
+        while len(chosen) < self.entries - self.coloured // 2:
+            chosen.update(dict.fromkeys(self.deal(1)))
+        return list(chosen)[: self.entries - self.coloured // 2]
+
+    def choose_entries(self, progress):
+        """[(concept, colour or None)]; the last ones come as pairs of the same thing in two colours."""
+        concepts = self.choose_concepts(progress)
+        plain = len(concepts) - self.coloured // 2
+        entries = [(c, None) for c in concepts[:plain]]
+        for c in concepts[plain:]:
+            entries += [(c, colour) for colour in self.rng.sample(list(captions.COLOURS), 2)]
+        return entries
+
+    # -- words ---------------------------------------------------------------
+
+    def name(self, entry, drawings):
+        """A caption of an entry; the colour is said where we tinted, or both drawings have it by nature."""
+        concept, colour = entry
+        natural = {self.data.train.colour[k] for k in drawings}
+        if colour is None and len(natural) == 1 and None not in natural and self.rng.random() < 0.12:
+            colour = natural.pop()
+        if colour:
+            language = self.rng.choices(["en", "zh", "ja", "ko"], [5, 4, 0.5, 0.5])[0]
+            return captions.coloured(concept, colour, language, self.rng)
+        return captions.caption(concept, self.rng)
+
+    def tokens(self, texts):
+        """[n, longest] with padding 0."""
+        rows = [self.tokenizer.encode(t)[:LONGEST] for t in texts]
+        ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+        for row, encoded in zip(ids, rows):
+            row[: len(encoded)] = torch.tensor(encoded)
+        return ids.to(DEVICE)
+
+    # -- the parts of a step ---------------------------------------------------
+
+    def step(self, number, progress):
+        """{name: tensors}; progress 0..1 steers the curriculum."""
+        strength = min(1.0, progress / 0.25)
+        keep = 0.65 if progress < 0.75 else 0.85 if progress < 0.9 else 1.0
+        entries = self.choose_entries(progress)
+        of = self.data.train.of
+        first = [self.rng.choice(of[c]) for c, _ in entries]
+        second = [self.rng.choice([k for k in of[c] if k != a] or [a]) for (c, _), a in zip(entries, first)]
+        rows, columns = pick(EARLY_GRIDS if progress < 0.4 else LATE_GRIDS, self.rng)
+        colours = colour_rows([colour for _, colour in entries] * 2, DEVICE)
+        drawn = self.data.train.pixels[torch.tensor(first + second, device=DEVICE)]
+        place = positions(rows, columns, [0.0], DEVICE)
+        batch = {"entries": entries}
+        texts = [self.name(e, pair) for e, *pair in zip(entries, first, second)] + [self.name(e, pair) for e, *pair in zip(entries, first, second)]
+        patches = still_pictures(drawn, rows, columns, strength, colours)
+        batch["stills"] = drop_patches(patches, place, min(MOST_PATCHES, max(6, int(rows * columns * keep))))
+        if number % 2 == 0:
+            self.add_clips(batch, texts, entries, first, progress)
+        else:
+            self.add_scenes(batch, texts, progress)
+            self.add_mixed(batch, entries, drawn[: len(entries)], strength)
+        batch["texts"] = self.tokens(texts)
+        return batch
+
+    def add_clips(self, batch, texts, entries, first, progress):
+        """Vendors' animations of the first entries, then pairs of opposite motions."""
+        frames = self.rng.randint(4, 8)
+        rows, columns = pick(CLIP_GRIDS, self.rng)
+        keep = 52 if progress < 0.75 else 80
+        chosen = [self.data.clips.of[c] for c, _ in entries[: self.animated]]
+        clips, clip_places = animations(self.data.clips, chosen, frames, rows, columns, self.rng)
+
+        swaps = 3  # of the pairs are "A then B" against "B then A"
+        candidates = [k for k in range(self.animated, len(entries)) if share(entries[k][0], "motion") >= 10]
+        moved = self.rng.sample(candidates, self.moved - swaps)
+        pixels = self.data.train.pixels[torch.tensor([first[k] for k in moved] * 2, device=DEVICE)]
+        motion = torch.tensor([self.rng.randrange(len(MOTIONS)) for _ in moved], device=DEVICE)
+        motion = torch.cat([motion, motion ^ 1])
+        colours = colour_rows([entries[k][1] for k in moved] * 2, DEVICE)
+        travelling = moving_pictures(pixels, motion, frames, rows, columns, colours)
+
+        a, b = (torch.tensor([first[k] for k in self.rng.sample(candidates, swaps)], device=DEVICE) for _ in range(2))
+        a_pixels, b_pixels = self.data.train.pixels[a], self.data.train.pixels[b]
+        ordered = sequences(torch.cat([a_pixels, b_pixels]), torch.cat([b_pixels, a_pixels]), frames, rows, columns)
+
+        own = torch.cat([travelling[: len(moved)], ordered[:swaps], travelling[len(moved) :], ordered[swaps:]])
+        own_places = torch.stack([positions(rows, columns, random_times(frames, self.rng), DEVICE) for _ in range(self.moved)] * 2)
+        batch["clips"] = drop_patches(torch.cat([clips, own]), torch.cat([clip_places, own_places]), keep)
+        batch["moved_entries"] = moved  # which entries the first len(moved) of each half show
+
+        concept = self.data.train.concept
+        phrases = [[], []]
+        for k, m in zip(moved, motion[: len(moved)].tolist()):
+            language = "en" if self.rng.random() < 0.6 else "zh"
+            for half in (0, 1):
+                phrases[half].append(captions.moving(entries[k][0], MOTIONS[m ^ half], language, self.rng))
+        for i, j in zip(a.tolist(), b.tolist()):
+            language = "en" if self.rng.random() < 0.6 else "zh"
+            phrases[0].append(captions.in_order(concept[i], concept[j], language, self.rng))
+            phrases[1].append(captions.in_order(concept[j], concept[i], language, self.rng))
+        texts += phrases[0] + phrases[1]
+
+    def add_scenes(self, batch, texts, progress, pairs=12):
+        """Scenes in pairs: the same two things the other way round, or (a third of the
+        pairs) with their colours exchanged."""
+        rows, columns = pick({(4, 4): 4, (5, 5): 1, (4, 6): 1, (6, 4): 1}, self.rng)
+        colours = [self.rng.sample(list(captions.COLOURS), 2) for _ in range(pairs)]
+        things = [(self.rng.choice(self.movable), colours[k % pairs][k // pairs]) for k in range(2 * pairs)]
+        drawn = [self.rng.choice(self.data.train.of[c]) for c, _ in things]
+        pixels = self.data.train.pixels[torch.tensor(drawn, device=DEVICE)]
+        relation = torch.tensor([self.rng.randrange(len(RELATIONS)) for _ in range(pairs)], device=DEVICE)
+        recoloured = pairs // 3
+        exchanged = things[:]
+        for k in range(recoloured):
+            exchanged[k], exchanged[pairs + k] = (things[k][0], things[pairs + k][1]), (things[pairs + k][0], things[k][1])
+        mirrored = (torch.arange(pairs, device=DEVICE) >= recoloured).long()
+        relation = torch.cat([relation, relation ^ mirrored])
+        twice = lambda x: torch.cat([x, x])
+        colours = [colour_rows([c for _, c in things[part] + exchanged[part]], DEVICE) for part in (slice(pairs), slice(pairs, None))]
+        patches = scene_pictures(twice(pixels[:pairs]), twice(pixels[pairs:]), colours, relation, rows, columns)
+        batch["scenes"] = (patches, positions(rows, columns, [0.0], DEVICE).expand(len(patches), -1, -1))
+        phrases = [[], []]
+        for k in range(pairs):
+            language = "en" if self.rng.random() < 0.6 else "zh"
+            for half, said in enumerate((things, exchanged)):
+                name = RELATIONS[int(relation[k + half * pairs])]
+                phrases[half].append(captions.arranged(said[k], said[pairs + k], name, language, self.rng))
+        texts += phrases[0] + phrases[1]
+
+    def add_mixed(self, batch, entries, drawn, strength, count=16):
+        """A picture and words that together mean an entry: its uncoloured drawing and
+        "red", or its picture and its name."""
+        chosen = list(range(len(entries) - count // 2, len(entries))) + self.rng.sample(range(len(entries) - self.coloured), count // 2)
+        words = []
+        for k in chosen:
+            concept, colour = entries[k]
+            language = "en" if self.rng.random() < 0.6 else "zh"
+            words.append(self.rng.choice(captions.COLOURS[colour][1][language]) if colour else captions.caption(concept, self.rng))
+        patches = still_pictures(drawn[torch.tensor(chosen, device=DEVICE)], 4, 4, strength)
+        batch["mixed"] = (self.tokens(words), patches, positions(4, 4, [0.0], DEVICE).expand(count, -1, -1), torch.tensor(chosen, device=DEVICE))

@@ -1,0 +1,35 @@
+"""Contrastive losses: what belongs together is close, everything else in the batch is not.
+
+InfoNCE (van den Oord et al. 2018, arXiv:1807.03748) as in CLIP (Radford et al.
+2021, arXiv:2103.00020), at several embedding lengths at once (Matryoshka,
+Kusupati et al. 2022, arXiv:2205.13147).
+"""
+
+import torch
+import torch.nn.functional as F
+
+LENGTHS = {256: 0.6, 128: 0.25, 64: 0.15}
+
+
+def find(queries, targets, scale, answer):
+    """Each query must find targets[answer]: [n, D], [m, D], [n] -> scalar."""
+    total = 0.0
+    for length, weight in LENGTHS.items():
+        q, t = queries[:, :length], targets[:, :length]
+        if length < queries.shape[1]:
+            q, t = F.normalize(q, dim=-1), F.normalize(t, dim=-1)
+        total = total + weight * F.cross_entropy(scale * q @ t.t(), answer)
+    return total
+
+
+def match(a, b, scale):
+    """Row k of a belongs to row k of b, both ways."""
+    answer = torch.arange(len(a), device=a.device)
+    return (find(a, b, scale, answer) + find(b, a, scale, answer)) / 2
+
+
+def tell_apart(items, words, scale):
+    """The two halves are opposites, row by row: each item must prefer its own words. -> loss, share that do"""
+    opposite = words.roll(len(words) // 2, 0)
+    margin = scale * ((items * words).sum(1) - (items * opposite).sum(1))
+    return F.softplus(-margin).mean(), (margin > 0).float().mean()

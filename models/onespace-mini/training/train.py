@@ -1,0 +1,203 @@
+"""Trains onespace-mini. Run it again to resume where it stopped.
+
+    python3 train.py --minutes 80
+
+The learning rate follows the seconds *trained* (kept in the checkpoint), not
+the clock, so the schedule ends on time on any machine and a resumed run goes on
+as if it had never stopped. The same code runs on a CPU and on CUDA.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import time
+
+import torch
+
+from batches import Batches
+from drawings import DEVICE, Collection
+from losses import find, match, tell_apart
+from model import OneSpace
+from muon import Muon
+from tokenizer.encoder import Tokenizer
+
+HERE = pathlib.Path(__file__).resolve().parent
+WORK = HERE / "work"
+CHECKPOINT_SECONDS = 120
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=80, help="training time in all, checkpoints not counted")
+    parser.add_argument("--name", default="run")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--entries", type=int, default=160, help="concepts per step")
+    parser.add_argument("--lr", type=float, default=1.5e-3, help="of AdamW")
+    parser.add_argument("--matrix-lr", type=float, default=0.02, help="of Muon; 0 trains everything with AdamW")
+    parser.add_argument("--decay", type=float, default=0.05)
+    parser.add_argument("--stop-after", type=float, default=0, help="stop after so many minutes, to resume later")
+    return parser.parse_args()
+
+
+def optimizers(model, options):
+    """Muon for the matrices inside the blocks, AdamW for the rest."""
+    matrices = [p for p in model.blocks.parameters() if p.ndim == 2] if options.matrix_lr else []
+    chosen = {id(p) for p in matrices}
+    rest = [(name, p) for name, p in model.named_parameters() if id(p) not in chosen]
+    decayed = [p for name, p in rest if p.ndim == 2 and not name.startswith(("token", "modality"))]
+    others = [p for name, p in rest if (p.ndim < 2 or name.startswith(("token", "modality"))) and name != "log_scale"]
+    groups = [
+        {"params": decayed, "weight_decay": options.decay, "lr": options.lr},
+        {"params": others, "weight_decay": 0.0, "lr": options.lr},
+        {"params": [model.log_scale], "weight_decay": 0.0, "lr": options.lr * 3},
+    ]
+    made = [torch.optim.AdamW(groups, betas=(0.9, 0.98), eps=1e-8)]
+    if matrices:
+        made.append(Muon(matrices, lr=options.matrix_lr, weight_decay=options.decay * 0.2))
+    for optimizer in made:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return made
+
+
+def rate(progress, step):
+    """Warm-up over 60 steps, level for a while, then straight down to zero."""
+    return min(1.0, (step + 1) / 60) * min(1.0, max(0.0, (1 - progress) / 0.75) + 0.01)
+
+
+def encode_texts(model, ids):
+    """In four groups by length, so that little padding is computed."""
+    length = (ids != 0).sum(1)
+    order = length.argsort()
+    cuts = [int(len(order) * share) for share in (0, 0.5, 0.8, 0.95, 1)]
+    parts = [order[a:b] for a, b in zip(cuts, cuts[1:])]
+    encoded = torch.cat([model.text(ids[part, : int(length[part].max())]) for part in parts])
+    return encoded[torch.cat(parts).argsort()]
+
+
+def compute_loss(model, batch):
+    """-> loss, {name: value} for the log"""
+    n = len(batch["entries"])
+    scale = model.log_scale.exp().clamp(max=100)
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+        stills = model.pixels(*batch["stills"])
+        texts = encode_texts(model, batch["texts"])
+        clips = model.pixels(*batch["clips"]) if "clips" in batch else None
+        scenes = model.pixels(*batch["scenes"]) if "scenes" in batch else None
+        if "mixed" in batch:
+            words, patches, places, meant = batch["mixed"]
+            mixed = model(words, (words != 0).float(), patches, places, torch.ones(patches.shape[:2], device=DEVICE))
+    (i1, i2), (t1, t2), extra = (stills[:n], stills[n:]), (texts[:n], texts[n : 2 * n]), texts[2 * n :]
+    to_text = (match(i1, t1, scale) + match(i2, t2, scale) + match(i1, t2, scale) + match(i2, t1, scale)) / 4
+    to_still, to_words = match(i1, i2, scale), match(t1, t2, scale)
+    loss = to_text + 0.6 * to_still + 0.3 * to_words
+    log = {"still-text": to_text, "still-still": to_still, "text-text": to_words, "right": (i1 @ t1.t()).argmax(1).eq(torch.arange(n, device=DEVICE)).float().mean()}
+    if clips is not None:
+        shown = len(clips) - len(extra)
+        moved = torch.tensor(batch["moved_entries"], device=DEVICE)
+        whose = torch.cat([torch.arange(shown, device=DEVICE), moved])
+        plain = torch.cat([clips[:shown], clips[shown : shown + len(moved)]])  # clips that show one entry
+        clip_text = (find(plain, t1, scale, whose) + find(plain, i1, scale, whose) + find(t1[:shown], clips, scale, torch.arange(shown, device=DEVICE))) / 3
+        moving = match(clips[shown:], extra, scale)
+        apart, correct = tell_apart(clips[shown:], extra, scale)
+        loss = loss + 0.4 * clip_text + 0.5 * moving + 0.4 * apart
+        log |= {"clip": clip_text, "motion": moving, "motion-right": correct}
+    if scenes is not None:
+        arranged = match(scenes, extra, scale)
+        apart, correct = tell_apart(scenes, extra, scale)
+        both = (find(mixed, t1, scale, meant) + find(mixed, i2, scale, meant)) / 2
+        loss = loss + 0.25 * arranged + 0.15 * apart + 0.15 * both
+        log |= {"scene": arranged, "scene-right": correct, "mixed": both}
+    return loss, log
+
+
+class Run:
+    """A training run and all that is needed to go on with it."""
+
+    def __init__(self, options):
+        torch.manual_seed(options.seed)
+        torch.set_flush_denormal(True)
+        self.options = options
+        self.path = WORK / f"{options.name}.pt"
+        self.model = OneSpace().to(DEVICE)
+        self.optimizers = optimizers(self.model, options)
+        self.data = Collection()
+        self.batches = Batches(self.data, Tokenizer(HERE.parent / "tokenizer.json"), options.seed, options.entries)
+        self.step, self.seconds, self.averages = 0, 0.0, {}
+        if self.path.exists():
+            self.load()
+
+    def load(self):
+        state = torch.load(self.path, map_location="cpu")
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+        self.step, self.seconds, self.averages = state["step"], state["seconds"], state["averages"]
+        self.batches.rng.setstate(state["rng"])
+        self.batches.deck = state["deck"]
+        torch.set_rng_state(state["torch_rng"])
+        if DEVICE == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"])
+        print(f"resumed at step {self.step}, {self.seconds / 60:.1f} minutes", flush=True)
+
+    def save(self):
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "seconds": self.seconds,
+            "averages": self.averages,
+            "rng": self.batches.rng.getstate(),
+            "deck": self.batches.deck,
+            "torch_rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state() if DEVICE == "cuda" else None,
+            "options": vars(self.options),
+        }
+        partial = self.path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.path)
+
+    def train_step(self, progress):
+        batch = self.batches.step(self.step, progress)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate(progress, self.step)
+        loss, log = compute_loss(self.model, batch)
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        for name, value in log.items():
+            value = float(value)
+            self.averages[name] = 0.95 * self.averages.get(name, value) + 0.05 * value
+
+    def log(self):
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 2), "scale": round(float(self.model.log_scale.exp()), 1)}
+        line |= {name: round(value, 3) for name, value in self.averages.items()}
+        print(json.dumps(line), flush=True)
+        with open(WORK / f"{self.options.name}.log.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def go(self):
+        budget = self.options.minutes * 60
+        stop = min(budget, self.seconds + self.options.stop_after * 60) if self.options.stop_after else budget
+        saved = self.seconds
+        while self.seconds < stop:
+            started = time.monotonic()
+            self.train_step(min(1.0, self.seconds / budget))
+            self.step += 1
+            self.seconds += time.monotonic() - started
+            if self.step % 20 == 0 or self.step < 4:
+                self.log()
+            if self.seconds - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = self.seconds
+        self.save()
+        print(f"done: {self.step} steps, {self.seconds / 60:.1f} minutes", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
+    Run(arguments()).go()
