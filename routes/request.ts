@@ -38,7 +38,14 @@ export function observeRequests(app: FastifyInstance): void {
     if (request.routeOptions.config.encodes) reply.raw.once('close', permits.take());
   });
 
+  let closing = false;
+  app.addHook('preClose', async () => {
+    closing = true;
+  });
+
   app.addHook('onSend', async (request, reply) => {
+    // A connection kept alive after its reply would hold up the shutdown until it times out.
+    if (closing) reply.header('connection', 'close');
     if (request.stages.size > 0) reply.header('server-timing', serverTiming(request.stages));
   });
 

@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { GpuReading } from './gpu.js';
+import type { IndexEvents } from './index/events.js';
 import type { Counts } from './index/store.js';
 import { MODALITIES, type Modality } from './modality.js';
 
@@ -60,6 +61,31 @@ export class Metrics {
     registers: this.registers,
   });
 
+  readonly searchBatch = new Histogram({
+    name: 'onespace_search_batch_queries',
+    help: 'Queries that one pass over the index answered together.',
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128],
+    registers: this.registers,
+  });
+  readonly commitWrites = new Histogram({
+    name: 'onespace_commit_writes',
+    help: 'Writes that shared one sync of the journal.',
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+    registers: this.registers,
+  });
+  readonly commitSeconds = new Histogram({
+    name: 'onespace_commit_seconds',
+    help: 'Time to make writes durable.',
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: this.registers,
+  });
+  readonly snapshots = new Counter({
+    name: 'onespace_snapshots_total',
+    help: 'Snapshots of the index, by outcome; after a failure the journal grows until one succeeds.',
+    labelNames: ['outcome'] as const,
+    registers: this.registers,
+  });
+
   constructor(modelLabels: { model: string; revision: string }) {
     collectDefaultMetrics({ register: this.registry });
     new Gauge({
@@ -69,6 +95,16 @@ export class Metrics {
       registers: this.registers,
     }).set(modelLabels, 1);
   }
+
+  /** Counts what the index tells of its work. */
+  readonly indexEvents: IndexEvents = {
+    onSearchBatch: ({ queries }) => this.searchBatch.observe(queries),
+    onCommit: ({ writes, durationMs }) => {
+      this.commitWrites.observe(writes);
+      this.commitSeconds.observe(durationMs / 1000);
+    },
+    onSnapshot: ({ ok }) => this.snapshots.inc({ outcome: ok ? 'written' : 'failed' }),
+  };
 
   watchQueue(length: () => number): void {
     new Gauge({

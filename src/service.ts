@@ -40,6 +40,7 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
     dir: path.join(config.DATA_DIR, 'index', name),
     binding: { model: name, revision, dim },
     logger,
+    events: metrics.indexEvents,
   });
   metrics.watchIndex(() => store.count());
   const serializer = await Serializer.open(model);

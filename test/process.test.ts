@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { mp4 } from './media-files.js';
+
+let dataDir: string;
+let running: ChildProcess | undefined;
+
+beforeEach(async () => {
+  dataDir = await mkdtemp(path.join(tmpdir(), 'onespace-process-'));
+});
+afterEach(async () => {
+  if (running?.exitCode === null && running.signalCode === null) {
+    running.kill('SIGKILL');
+    await once(running, 'exit');
+  }
+  await rm(dataDir, { recursive: true });
+});
+
+const start = (settings: Record<string, string> = {}) => {
+  const env = { ...process.env, PORT: '0', LOG_LEVEL: 'info', ...settings, DATA_DIR: dataDir };
+  running = spawn(process.execPath, ['dist/src/main.js'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  return running;
+};
+
+/** The service as a process of its own, ready at the URL it prints. */
+async function serve(): Promise<{ child: ChildProcess; url: string; logs: Record<string, unknown>[] }> {
+  const child = start();
+  const logs: Record<string, unknown>[] = [];
+  createInterface({ input: child.stdout as never }).on('line', (line) => logs.push(JSON.parse(line)));
+  for await (const line of createInterface({ input: child.stderr as never })) {
+    const url = /ready .*(http:\/\/\S+)/.exec(line)?.[1];
+    if (url !== undefined) return { child, url, logs };
+  }
+  throw new Error('the service ended before it was ready');
+}
+
+const postJson = (url: string, body: object) =>
+  fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+
+function postFile(url: string, file: Buffer): Promise<Response> {
+  const form = new FormData();
+  form.set('file', new Blob([new Uint8Array(file)]), 'clip.mp4');
+  return fetch(url, { method: 'POST', body: form });
+}
+
+describe('the process', () => {
+  it('finishes what it accepted when told to stop, then ends with success', async () => {
+    const { child, url } = await serve();
+    const clip = await mp4('testsrc=duration=8:size=1280x720:rate=25');
+    const replies = [
+      ...Array.from({ length: 4 }, () => postFile(`${url}/embed/video`, clip)),
+      ...Array.from({ length: 8 }, (_, i) => postJson(`${url}/items`, { id: `text ${i}`, text: `text ${i}` })),
+    ];
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    expect((await Promise.all(replies)).map(({ status }) => status)).toEqual([
+      200,
+      200,
+      200,
+      200,
+      ...Array(8).fill(201),
+    ]);
+    expect(await exit).toEqual([0, null]);
+  });
+
+  it('has after kill -9 what it acknowledged before', async () => {
+    const first = await serve();
+    for (let i = 0; i < 5; i++) await postJson(`${first.url}/items`, { id: `item ${i}`, text: `a thing number ${i}` });
+    await fetch(`${first.url}/items/item%203`, { method: 'DELETE' });
+    first.child.kill('SIGKILL');
+    await once(first.child, 'exit');
+
+    const { url } = await serve();
+    const { items } = (await (await fetch(`${url}/items`)).json()) as { items: { id: string }[] };
+    expect(items.map(({ id }) => id)).toEqual(['item 0', 'item 1', 'item 2', 'item 4']);
+    const reply = await postJson(`${url}/retrieve`, { text: 'a thing number 4', top_k: 1 });
+    expect(await reply.json()).toMatchObject({ results: [{ id: 'item 4', modal_type: 'text' }] });
+  });
+
+  it('logs a line of JSON per request with the id its reply carries', async () => {
+    const { url, logs } = await serve();
+    const requestId = (await fetch(`${url}/nothing`)).headers.get('x-request-id');
+    await expect
+      .poll(() => logs.find(({ request_id }) => request_id === requestId))
+      .toMatchObject({ status: 404, path: '/nothing' });
+  });
+
+  it.each([
+    [{ PORT: 'eighty' }, /PORT=eighty: must be integer/],
+    [{ MODEL: 'no-such-model' }, /There is no model "no-such-model"/],
+  ])('says what is wrong with %j and ends with a failure', async (settings, message) => {
+    const child = start(settings as Record<string, string>);
+    let stderr = '';
+    child.stderr?.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    expect(await once(child, 'exit')).toEqual([1, null]);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toContain('    at ');
+  });
+});
