@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Config } from './config.js';
-import { Cache } from './encoder/cache.js';
+import type { Cache } from './encoder/cache.js';
 import type { ModelManifest } from './encoder/model.js';
 import type { EncoderPool } from './encoder/pool.js';
 import { sequenceLength } from './encoder/sequence.js';
@@ -11,7 +11,7 @@ import type { Ffmpeg } from './media/ffmpeg.js';
 import type { FrameSampling } from './media/frame.js';
 import { type MediaLimits, mediaLimits } from './media/limits.js';
 import type { Upload } from './media/spool.js';
-import type { Metrics, RecordStage } from './metrics.js';
+import type { RecordStage } from './metrics.js';
 import type { Modality } from './modality.js';
 
 export interface Embedding {
@@ -24,6 +24,12 @@ export interface Embedding {
   truncated: boolean;
 }
 
+// Key, map entry and object around the vector, roughly.
+const ENTRY_OVERHEAD_BYTES = 400;
+
+/** Bytes of memory that remembering an embedding takes. */
+export const sizeOfEmbedding = ({ vector }: Embedding): number => vector.byteLength + ENTRY_OVERHEAD_BYTES;
+
 export interface EmbedOptions {
   signal?: AbortSignal;
   record: RecordStage;
@@ -34,12 +40,8 @@ export interface MediaOptions extends EmbedOptions {
   as?: 'image' | 'video';
 }
 
-// Key, map entry and object around the vector, roughly.
-const ENTRY_OVERHEAD_BYTES = 400;
-
 /** Bytes or text -> unit vector: decode, serialise, encode, remembering what was embedded before. */
 export class Embedder {
-  private readonly cache: Cache<Embedding>;
   private readonly sampling: FrameSampling;
   private readonly limits: MediaLimits;
 
@@ -48,11 +50,9 @@ export class Embedder {
     private readonly serializer: Serializer,
     private readonly pool: EncoderPool,
     private readonly ffmpeg: Ffmpeg,
+    private readonly cache: Cache<Embedding>,
     config: Config,
-    metrics: Metrics,
   ) {
-    const sizeOf = ({ vector }: Embedding) => vector.byteLength + ENTRY_OVERHEAD_BYTES;
-    this.cache = new Cache(config.CACHE_MB * 1e6, sizeOf, metrics);
     this.sampling = {
       side: manifest.video.side,
       patch: manifest.patch,
@@ -65,13 +65,16 @@ export class Embedder {
 
   /** @throws Problem `invalid_request` for text without a single token */
   embedText(text: string, { signal, record }: EmbedOptions): Promise<Embedding> {
-    const key = createHash('sha256').update(text).digest('base64');
-    return this.cache.get(key, (flight) => this.encode([{ text }], 'text', record, flight), signal);
+    return this.cache.get(
+      this.keyOf('text', text),
+      (flight) => this.encode([{ text }], 'text', record, flight),
+      signal,
+    );
   }
 
   /** Takes the upload over: it is disposed of when its content is no longer needed, whatever happens. */
   async embedMedia(upload: Upload, { as, signal, record }: MediaOptions): Promise<Embedding> {
-    const key = `${upload.sha256}/${as ?? ''}`;
+    const key = this.keyOf(`media/${as ?? ''}`, upload.sha256);
     const compute = async (flight: AbortSignal) => {
       try {
         return await this.decodeAndEncode(upload, as, record, flight);
@@ -81,6 +84,13 @@ export class Embedder {
     };
     if (this.cache.has(key)) await upload.dispose();
     return this.cache.get(key, compute, signal);
+  }
+
+  /** What a vector depends on: the model, how clips are sampled, and the content. */
+  private keyOf(kind: string, content: string): string {
+    const { name, revision } = this.manifest;
+    const context = `${name}\0${revision}\0${JSON.stringify(this.sampling)}\0${kind}\0`;
+    return createHash('sha256').update(context).update(content).digest('base64');
   }
 
   private async decodeAndEncode(

@@ -1,7 +1,8 @@
 import path from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config.js';
-import { Embedder } from './embedder.js';
+import { Embedder, sizeOfEmbedding } from './embedder.js';
+import { Cache } from './encoder/cache.js';
 import { devicesToTry } from './encoder/device.js';
 import { type Model, openModel } from './encoder/model.js';
 import { EncoderPool } from './encoder/pool.js';
@@ -45,7 +46,8 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
   metrics.watchIndex(() => store.count());
   const serializer = await Serializer.open(model);
   const pool = await startPool(config, model, serializer, metrics, logger);
-  const embedder = new Embedder(model.manifest, serializer, pool, await Ffmpeg.locate(), config, metrics);
+  const cache = new Cache(config.CACHE_MB * 1e6, sizeOfEmbedding, metrics);
+  const embedder = new Embedder(model.manifest, serializer, pool, await Ffmpeg.locate(), cache, config);
   const permits = new Permits(config.MAX_QUEUE, () => metrics.refused.inc({ reason: 'requests' }));
   const close = async () => {
     await pool.close();
