@@ -3,6 +3,12 @@ import { assert } from './assert.js';
 import { flatRowOffset } from './flat-file.js';
 import { metadataOfLine } from './line.js';
 
+/** Some lines, and where among their bytes the line of a row starts. */
+export interface Lines {
+  bytes: Buffer;
+  start: (row: number) => number;
+}
+
 /**
  * The rows of a snapshot, on disk: vectors in the FAISS file, metadata in the JSON Lines beside it.
  * In memory stands only where each line starts (8 bytes a row); the rest is the page cache's.
@@ -32,21 +38,15 @@ export class BaseRows {
     return readExactly(this.#vectors, flatRowOffset(this.dim, from), 4 * this.dim * count);
   }
 
-  line(row: number): Buffer {
-    return this.lines(row, 1)[0] as Buffer;
-  }
-
   /** Consecutive lines, read in one go. */
-  lines(from: number, count: number): Buffer[] {
+  lines(from: number, count: number): Lines {
     const start = this.#lineStart(from);
     const bytes = readExactly(this.#lines, start, this.#lineStart(from + count) - start);
-    return Array.from({ length: count }, (_, i) =>
-      bytes.subarray(this.#lineStart(from + i) - start, this.#lineStart(from + i + 1) - start),
-    );
+    return { bytes, start: (row) => this.#lineStart(row) - start };
   }
 
   metadata(row: number, id: string): Buffer {
-    return metadataOfLine(this.line(row), id);
+    return metadataOfLine(this.lines(row, 1).bytes, id);
   }
 
   close(): void {

@@ -1,19 +1,15 @@
-import { Problem } from '../errors.js';
 import { writeProblem } from './disk.js';
 import type { Journal } from './journal.js';
 import { LIMITS } from './limits.js';
 
 /** A write that waits for its turn. */
 interface Entry {
-  /** The operations; called when every earlier write has been applied, if `readsState`. */
-  payload: () => Uint8Array | undefined;
-  /** What it writes depends on what is stored, so it starts a group of its own. */
-  readsState: boolean;
+  payload: Uint8Array;
   resolve: (result: number) => void;
   reject: (error: unknown) => void;
 }
 
-/** Runs between two commits. */
+/** Work between two commits, when every earlier write has been applied. */
 interface Pause {
   pause: () => Promise<void>;
 }
@@ -42,14 +38,26 @@ export class Committer {
     this.#onCommit = onCommit;
   }
 
-  /** @throws Problem `disk_full`, `store_unavailable`; the write then never happened */
+  /**
+   * @throws Problem `disk_full`, `store_unavailable`; the write then never happened
+   * @returns what applying it reports
+   */
   write(payload: Uint8Array): Promise<number> {
-    return this.#enqueue(() => payload, false);
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ payload, resolve, reject });
+      this.#start();
+    });
   }
 
-  /** A write that is worked out from the state all earlier writes left; nothing to do resolves with 0. */
-  writeFromState(payload: () => Uint8Array | undefined): Promise<number> {
-    return this.#enqueue(payload, true);
+  /** A write worked out from the state that all earlier writes left; nothing to write resolves with 0. */
+  writeFromState(work: () => Promise<Uint8Array | undefined>): Promise<number> {
+    return this.paused(async () => {
+      const payload = await work();
+      if (payload === undefined) return 0;
+      return new Promise<number>((resolve, reject) => {
+        this.#commit([{ payload, resolve, reject }]).catch(reject);
+      });
+    });
   }
 
   /** Runs a task while no write is under way. */
@@ -63,13 +71,6 @@ export class Committer {
   /** Resolves when everything handed over so far is done. */
   async idle(): Promise<void> {
     await this.#draining;
-  }
-
-  #enqueue(payload: Entry['payload'], readsState: boolean): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#queue.push({ payload, readsState, resolve, reject });
-      this.#start();
-    });
   }
 
   #start(): void {
@@ -88,45 +89,28 @@ export class Committer {
   }
 
   /** The next writes that fit one frame. */
-  #takeGroup(): { entry: Entry; payload: Uint8Array }[] {
-    const group: { entry: Entry; payload: Uint8Array }[] = [];
+  #takeGroup(): Entry[] {
+    const group: Entry[] = [];
     let bytes = 0;
     for (let head = this.#queue[0]; head !== undefined && !('pause' in head); head = this.#queue[0]) {
-      if (head.readsState && group.length > 0) break;
-      const payload = this.#payloadOf(head);
-      if (payload !== undefined && group.length > 0 && bytes + payload.length > LIMITS.frameBytes) break;
+      bytes += head.payload.length;
+      if (group.length > 0 && bytes > LIMITS.frameBytes) break;
       this.#queue.shift();
-      if (payload === undefined) continue;
-      bytes += payload.length;
-      group.push({ entry: head, payload });
+      group.push(head);
     }
     return group;
   }
 
-  /** Nothing when the write has nothing to do or cannot be worked out; it is answered then. */
-  #payloadOf(entry: Entry): Uint8Array | undefined {
-    try {
-      const payload = entry.payload();
-      if (payload === undefined) entry.resolve(0);
-      else if (payload.length <= LIMITS.frameBytes) return payload;
-      else entry.reject(new Problem('too_large', `One write may hold ${LIMITS.frameBytes} bytes.`));
-    } catch (error) {
-      entry.reject(error);
-    }
-    return undefined;
-  }
-
-  async #commit(group: readonly { entry: Entry; payload: Uint8Array }[]): Promise<void> {
-    if (group.length === 0) return;
+  async #commit(group: readonly Entry[]): Promise<void> {
     const startedMs = performance.now();
     try {
       await this.journal.append(group.map(({ payload }) => payload));
     } catch (error) {
       const problem = writeProblem(error);
-      for (const { entry } of group) entry.reject(problem);
+      for (const { reject } of group) reject(problem);
       return;
     }
-    for (const { entry, payload } of group) entry.resolve(this.#apply(payload));
+    for (const { payload, resolve } of group) resolve(this.#apply(payload));
     const bytes = group.reduce((sum, { payload }) => sum + payload.length, 0);
     this.#onCommit({ writes: group.length, bytes, durationMs: performance.now() - startedMs });
   }

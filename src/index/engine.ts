@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { MODALITIES, type Modality } from '../modality.js';
-import type { Collection, Place } from './collection.js';
+import type { Modality } from '../modality.js';
+import type { Collection } from './collection.js';
 import { Committer } from './committer.js';
 import { syncDir } from './disk.js';
 import type { IndexEvents, Logger } from './events.js';
@@ -11,29 +11,13 @@ import { layout, parseName } from './layout.js';
 import { LIMITS } from './limits.js';
 import { type Lock, lockDir } from './lock.js';
 import { encodeDelete } from './operation.js';
+import { type RawItem, rawItem } from './raw.js';
 import { ensureDir, type Recovered, recover } from './recovery.js';
-import { searchShard } from './search.js';
+import { type RawHit, type RawQuery, Searcher } from './searcher.js';
+import { selectionOf } from './selection.js';
 import { writeSnapshot } from './snapshot.js';
 import type { Counts, Filter, Metadata, ModelBinding } from './store.js';
-import { byScoreThenId, type Candidate } from './top.js';
-
-/** Metadata travels as JSON text: it is parsed once, by the thread that hands it out. */
-export interface RawItem {
-  id: string;
-  modality: Modality;
-  metadata: string;
-}
-
-export interface RawHit extends RawItem {
-  score: number;
-}
-
-export interface RawQuery {
-  vector: Float32Array;
-  k: number;
-  modality?: Modality | undefined;
-  filter?: Filter | undefined;
-}
+import { nextTurn } from './turn.js';
 
 export interface RawListOptions {
   limit: number;
@@ -51,6 +35,14 @@ export interface EngineOptions {
   snapshotBytes: number;
 }
 
+export interface RawPage {
+  items: RawItem[];
+  /** The last id looked at, where there is more. */
+  next?: string;
+}
+
+/** Items looked at between two turns of the event loop. */
+const LIST_SLICE = 1024;
 /** Dead rows that call for a snapshot, together with a quarter of a shard. */
 const DEAD_ROWS_MIN = 4096;
 
@@ -63,6 +55,7 @@ export class Engine {
   readonly #lock: Lock;
   readonly #collection: Collection;
   readonly #committer: Committer;
+  readonly #searcher: Searcher;
   #generation: number;
   #baseGeneration: number;
   /** Journal bytes that no snapshot holds yet. */
@@ -70,6 +63,7 @@ export class Engine {
   /** After a failed snapshot: not before there are this many. */
   #retryBytes = 0;
   #snapshot: Promise<void> | undefined;
+  readonly #reads = new Set<Promise<unknown>>();
 
   private constructor(options: EngineOptions, lock: Lock, recovered: Recovered) {
     this.#options = options;
@@ -78,6 +72,7 @@ export class Engine {
     this.#generation = recovered.generation;
     this.#baseGeneration = recovered.baseGeneration;
     this.#journalBytes = recovered.journalBytes;
+    this.#searcher = new Searcher(recovered.collection, options.events.onSearchBatch);
     this.#committer = new Committer({
       journal: recovered.journal,
       apply: (payload) => this.#collection.apply(payload),
@@ -111,12 +106,15 @@ export class Engine {
     return this.#committer.write(payload);
   }
 
+  /** Deletes what matches when every write before it has been applied; no later write is touched. */
   deleteWhere(filter: Filter): Promise<number> {
-    const matches = compileFilter(filter);
-    return this.#committer.writeFromState(() => {
-      const ids = Object.values(this.#collection.shards).flatMap((shard) =>
-        shard.ids.flatMap((id, row) => (id !== undefined && matches(parse(shard.metadata(row))) ? [id] : [])),
-      );
+    const selection = selectionOf(filter);
+    return this.#committer.writeFromState(async () => {
+      const ids: string[] = [];
+      for (const shard of Object.values(this.#collection.shards)) {
+        const matches = await shard.matches.prepare(shard, selection);
+        for (const [row, id] of shard.ids.entries()) if (id !== undefined && matches.has(row)) ids.push(id);
+      }
       return ids.length === 0 ? undefined : encodeDelete(ids);
     });
   }
@@ -125,11 +123,15 @@ export class Engine {
     const place = this.#collection.find(id);
     if (place === undefined) return undefined;
     const bytes = new Uint8Array(place.shard.vector(place.row));
-    return { ...describe(id, place), vector: new Float32Array(bytes.buffer) };
+    return { ...rawItem(id, place), vector: new Float32Array(bytes.buffer) };
   }
 
   /** Looks at a bounded number of items: a page may be short, and `next` then tells where to go on. */
-  list({ limit, after, modality, filter }: RawListOptions): { items: RawItem[]; next?: string } {
+  list(options: RawListOptions): Promise<RawPage> {
+    return this.#reading(this.#list(options));
+  }
+
+  async #list({ limit, after, modality, filter }: RawListOptions): Promise<RawPage> {
     const matches = filter === undefined ? undefined : compileFilter(filter);
     const items: RawItem[] = [];
     let looked = 0;
@@ -137,10 +139,11 @@ export class Engine {
     for (const id of this.#collection.sortedIds.after(after, (known) => this.#collection.has(known))) {
       if (items.length === limit || looked === LIMITS.pageScan) return { items, next: last as string };
       looked += 1;
+      if (looked % LIST_SLICE === 0) await nextTurn();
       last = id;
       const place = this.#collection.find(id);
       if (place === undefined || (modality !== undefined && place.shard.modality !== modality)) continue;
-      const item = describe(id, place);
+      const item = rawItem(id, place);
       if (matches === undefined || matches(JSON.parse(item.metadata) as Metadata)) items.push(item);
     }
     return { items };
@@ -150,42 +153,23 @@ export class Engine {
     return this.#collection.counts();
   }
 
-  /** Answers all queries in one go, shard by shard. */
-  search(queries: readonly RawQuery[]): RawHit[][] {
-    const startedMs = performance.now();
-    const found = queries.map(() => [] as { modality: Modality; candidate: Candidate }[]);
-    for (const modality of MODALITIES) {
-      const asked = queries.flatMap((query, at) => ((query.modality ?? modality) === modality ? [{ query, at }] : []));
-      const shard = this.#collection.shards[modality];
-      const answers = searchShard(
-        shard,
-        asked.map(({ query: { vector, k, filter } }) => ({
-          vector,
-          k,
-          matches: filter === undefined ? undefined : compileFilter(filter),
-        })),
-      );
-      asked.forEach(({ at }, i) => {
-        for (const candidate of answers[i] ?? []) found[at]?.push({ modality, candidate });
-      });
-    }
-    const hits = found.map((candidates, at) =>
-      candidates
-        .sort((a, b) => byScoreThenId(a.candidate, b.candidate))
-        .slice(0, queries[at]?.k)
-        .map(({ modality, candidate: { id, row, score } }) => ({
-          ...describe(id, { shard: this.#collection.shards[modality], row }),
-          score,
-        })),
-    );
-    this.#options.events.onSearchBatch?.({ queries: queries.length, durationMs: performance.now() - startedMs });
-    return hits;
+  search(query: RawQuery): Promise<RawHit[]> {
+    return this.#reading(this.#searcher.ask(query));
   }
 
-  /** Finishes the writes handed over, then lets the folder go. */
+  /** Counts a read that takes several turns: the files stay open until it is done. */
+  #reading<T>(read: Promise<T>): Promise<T> {
+    this.#reads.add(read);
+    const done = () => void this.#reads.delete(read);
+    read.then(done, done);
+    return read;
+  }
+
+  /** Finishes what was handed over, then lets the folder go. */
   async close(): Promise<void> {
     await this.#committer.idle();
     await this.#snapshot;
+    await Promise.allSettled(this.#reads);
     await this.#committer.journal.close();
     this.#collection.close();
     await this.#lock.release();
@@ -270,11 +254,3 @@ async function createJournal(dir: string, generation: number, lastSequence: numb
     throw error;
   }
 }
-
-const parse = (metadata: Buffer): Metadata => JSON.parse(metadata.toString()) as Metadata;
-
-const describe = (id: string, { shard, row }: Place): RawItem => ({
-  id,
-  modality: shard.modality,
-  metadata: shard.metadata(row).toString(),
-});

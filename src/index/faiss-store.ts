@@ -2,10 +2,10 @@ import path from 'node:path';
 import { Problem } from '../errors.js';
 import { assert } from './assert.js';
 import { decodeCursor, encodeCursor } from './cursor.js';
-import type { RawItem } from './engine.js';
 import type { IndexEvents, Logger } from './events.js';
 import { LIMITS } from './limits.js';
 import { encodeDelete, encodeUpsert } from './operation.js';
+import type { RawItem } from './raw.js';
 import type {
   Counts,
   Filter,

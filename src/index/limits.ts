@@ -9,6 +9,8 @@ export const LIMITS = {
   pageItems: 1000,
   /** Items one `list` call looks at before it returns a short page with a cursor. */
   pageScan: 100_000,
+  /** Filters whose matching rows a shard remembers. */
+  filtersKept: 64,
   /** A JavaScript Map holds 2^24 keys. */
   items: 16_000_000,
   filterDepth: 8,

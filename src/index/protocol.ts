@@ -1,6 +1,8 @@
 import { Problem, type ProblemCode } from '../errors.js';
-import type { RawHit, RawItem, RawListOptions, RawQuery } from './engine.js';
+import type { RawListOptions, RawPage } from './engine.js';
 import type { EventName, IndexEvents, LogLevel } from './events.js';
+import type { RawItem } from './raw.js';
+import type { RawHit, RawQuery } from './searcher.js';
 import type { Counts, Filter, ModelBinding } from './store.js';
 
 /** What the service asks of the index thread, and what it gets back. */
@@ -9,7 +11,7 @@ export interface Methods {
   write: (payload: Uint8Array) => number;
   deleteWhere: (filter: Filter) => number;
   get: (id: string) => (RawItem & { vector: Float32Array }) | undefined;
-  list: (options: RawListOptions) => { items: RawItem[]; next?: string };
+  list: (options: RawListOptions) => RawPage;
   search: (query: RawQuery) => RawHit[];
   count: () => Counts;
   snapshot: () => void;

@@ -1,6 +1,6 @@
 import { Arena } from './arena.js';
 import { assert } from './assert.js';
-import type { BaseRows } from './base.js';
+import type { BaseRows, Lines } from './base.js';
 
 /**
  * Vectors and metadata by row number: first the rows of the last snapshot, on disk, then those
@@ -46,6 +46,12 @@ export class Rows {
     const bytes = this.#metadataBytes[row - this.baseCount];
     assert(bytes !== undefined, `row ${row} of ${this.count}`);
     return this.#tail.view(this.#start(row) + 4 * this.dim, bytes);
+  }
+
+  /** The sidecar's lines of consecutive rows, all in the snapshot. */
+  lines(from: number, count: number): Lines {
+    assert(this.base !== undefined && from + count <= this.baseCount, 'lines of rows that are not in the snapshot');
+    return this.base.lines(from, count);
   }
 
   close(): void {

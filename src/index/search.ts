@@ -1,5 +1,6 @@
-import type { Predicate } from './filter.js';
 import { floats } from './flat-index.js';
+import type { Matches } from './matches.js';
+import type { Selection } from './selection.js';
 import type { Shard } from './shard.js';
 import type { Metadata } from './store.js';
 import { byScoreThenId, type Candidate, Top } from './top.js';
@@ -8,116 +9,141 @@ import { byScoreThenId, type Candidate, Top } from './top.js';
 export interface Query {
   vector: Float32Array;
   k: number;
-  /** Whether the metadata is wanted; absent when everything is. */
-  matches?: Predicate | undefined;
+  /** Which items are wanted; absent when all are. */
+  selection?: Selection | undefined;
+  /** Which rows `selection` selects, where that has been worked out. */
+  prepared?: Matches | undefined;
 }
+
+/** Best first; or nothing, when only a plain scan can tell and the query is not prepared for it. */
+export type Answer = Candidate[] | undefined;
 
 /** Neighbours asked for beyond `k`, so that dead rows and ties seldom need a second call. */
 const MARGIN = 16;
-/** Where a filter or dead rows need more neighbours than this, a plain scan is cheaper. */
+/** Queries that need more neighbours than this do not slow those that need less. */
+const LIGHT_FETCH = 256;
+/** Where a filter, ties or dead rows need more than this, a plain scan is cheaper. */
 const FETCH_MAX = 4096;
+/** FAISS passes a row in about a thirtieth of the time that a plain scan takes to read one. */
+const SCAN_SHARE = 1 / 30;
 /** Rows read in one go by the plain scan. */
 const SCAN_ROWS = 1024;
 
-/**
- * The exact `k` best live rows for each query, in at most two FAISS calls for all of them.
- *
- * FAISS proposes; every proposal is scored again from the stored vector, so that a score does
- * not depend on who else was in the batch. An answer stands when it has `k` hits and nothing
- * FAISS left out can beat or tie the last of them, or when FAISS left out nothing. What still
- * does not stand after two calls (a filter that selects few, very many ties) is scanned.
- */
-export function searchShard(shard: Shard, queries: readonly Query[]): Candidate[][] {
-  const answers = new Array<Candidate[]>(queries.length).fill([]);
-  if (shard.live === 0) return answers;
-  shard.catchUp();
-  let open = queries.map((query, at) => ({ query, at, fetch: firstFetch(shard, query) }));
-  for (let call = 0; call < 2 && open.length > 0; call++) {
-    const near = open.filter(({ fetch }) => fetch <= FETCH_MAX);
-    const far = open.filter(({ fetch }) => fetch > FETCH_MAX);
-    open = [...far, ...propose(shard, near, answers)];
-  }
-  for (const { query, at } of open) answers[at] = scan(shard, query);
-  return answers;
-}
-
+/** A query on its way to an answer. */
 interface Open {
   query: Query;
   /** Position among the queries of the batch. */
   at: number;
+  /** Neighbours to ask FAISS for; more than `FETCH_MAX` means a plain scan. */
   fetch: number;
+  matches: Matches | undefined;
 }
 
-const firstFetch = (shard: Shard, { k, matches }: Query): number =>
-  Math.min(shard.index.rows, (k + MARGIN) * (matches === undefined ? 1 : 4));
+/**
+ * The exact `k` best live rows for each query.
+ *
+ * FAISS proposes; every proposal is scored again from the stored vector, so that a score does
+ * not depend on who else was in the batch. An answer stands when it has `k` hits and nothing
+ * FAISS left out can beat or tie the last of them, or when FAISS left out nothing. What does
+ * not stand after two rounds (a filter that selects few, very many ties) is scanned.
+ */
+export function searchShard(shard: Shard, queries: readonly Query[]): Answer[] {
+  const answers = new Array<Answer>(queries.length).fill(undefined);
+  if (shard.live === 0) return answers.fill([]);
+  shard.catchUp();
+  let open = queries.map((query, at) => start(shard, query, at));
+  for (let round = 0; round < 2; round++) {
+    const light = open.filter(({ fetch }) => fetch <= LIGHT_FETCH);
+    const heavy = open.filter(({ fetch }) => fetch > LIGHT_FETCH && fetch <= FETCH_MAX);
+    const far = open.filter(({ fetch }) => fetch > FETCH_MAX);
+    open = [...far, ...propose(shard, light, answers), ...propose(shard, heavy, answers)];
+  }
+  for (const { query, at, matches } of open)
+    if (query.selection === undefined || matches !== undefined) answers[at] = scan(shard, query, matches);
+  return answers;
+}
 
-/** One FAISS call. @returns the queries whose answer does not stand yet, with the fetch that should do */
-function propose(shard: Shard, open: readonly Open[], answers: Candidate[][]): Open[] {
+/** Whether a plain scan is next, for which the rows that match must be known. */
+function start(shard: Shard, query: Query, at: number): Open {
+  const { k, selection, prepared } = query;
+  const all = shard.index.rows;
+  const wanted = k + MARGIN;
+  if (selection === undefined) return { query, at, fetch: Math.min(all, wanted), matches: undefined };
+  const matches = prepared ? shard.matches.refresh(shard, prepared) : shard.matches.known(shard, selection);
+  if (matches === undefined) return { query, at, fetch: Math.min(all, 4 * wanted), matches };
+  const isFew = matches.count <= Math.max(wanted, all * SCAN_SHARE);
+  return { query, at, fetch: isFew ? Infinity : Math.ceil((1.5 * wanted * all) / matches.count), matches };
+}
+
+/** One FAISS call for all. @returns the queries whose answer does not stand yet, with the fetch that should do */
+function propose(shard: Shard, open: readonly Open[], answers: Answer[]): Open[] {
   if (open.length === 0) return [];
-  const fetch = Math.max(...open.map((one) => one.fetch));
+  const fetch = Math.min(shard.index.rows, Math.max(...open.map((one) => one.fetch)));
   const proposals = shard.index.search(
     open.map(({ query }) => query.vector),
     fetch,
   );
-  return open.flatMap(({ query, at }, i) => {
+  return open.flatMap((one, i) => {
     const { rows, scores } = proposals[i] as { rows: number[]; scores: number[] };
-    const hits = score(shard, query, rows);
-    const worst = hits[query.k - 1];
+    const { k } = one.query;
+    const hits = score(shard, one, rows);
+    const worst = hits[k - 1];
     const leftOutAtMost = (scores.at(-1) ?? 1) + roundingError(shard.index.dim);
     if (fetch === shard.index.rows || (worst !== undefined && worst.score > leftOutAtMost)) {
-      answers[at] = hits.slice(0, query.k);
+      answers[one.at] = hits.slice(0, k);
       return [];
     }
-    return [{ query, at, fetch: nextFetch(shard, query, fetch, hits.length) }];
+    return [{ ...one, fetch: nextFetch(fetch, k, hits.length) }];
   });
 }
 
 /** As many as the share of usable proposals suggests, doubled; at least four times as many. */
-const nextFetch = (shard: Shard, { k }: Query, fetch: number, usable: number): number =>
-  Math.min(shard.index.rows, Math.max(4 * fetch, usable === 0 ? Infinity : Math.ceil((2 * fetch * k) / usable)));
+const nextFetch = (fetch: number, k: number, usable: number): number =>
+  Math.max(4 * fetch, usable === 0 ? Infinity : Math.ceil((2 * fetch * k) / usable));
 
 /** The live and wanted ones of some rows, best first. */
-function score(shard: Shard, { vector, matches }: Query, rows: readonly number[]): Candidate[] {
+function score(shard: Shard, { query, matches }: Open, rows: readonly number[]): Candidate[] {
   const hits: Candidate[] = [];
   for (const row of rows) {
     const id = shard.ids[row];
-    if (id === undefined || !wanted(shard, row, matches)) continue;
-    hits.push({ id, row, score: innerProduct(vector, floats(shard.vector(row)), 0) });
+    if (id === undefined || !isWanted(shard, row, query.selection, matches)) continue;
+    hits.push({ id, row, score: innerProduct(query.vector, floats(shard.vector(row)), 0) });
   }
   return hits.sort(byScoreThenId);
 }
 
-/** Every live row in order of storage: exact whatever the filter, at a tenth of the speed of FAISS. */
-function scan(shard: Shard, { vector, k, matches }: Query): Candidate[] {
+function isWanted(shard: Shard, row: number, selection: Selection | undefined, matches: Matches | undefined): boolean {
+  if (selection === undefined) return true;
+  if (matches !== undefined) return matches.has(row);
+  return selection.matches(JSON.parse(shard.metadata(row).toString()) as Metadata);
+}
+
+/** Every wanted row in order of storage: exact whatever the filter. */
+function scan(shard: Shard, { vector, k }: Query, matches: Matches | undefined): Candidate[] {
   const top = new Top(k);
-  const dim = shard.index.dim;
-  forEachRun(shard, (from, count) => {
+  for (const { from, until } of runs(shard)) {
     const rows: number[] = [];
-    for (let row = from; row < from + count; row++)
-      if (shard.ids[row] !== undefined && wanted(shard, row, matches)) rows.push(row);
-    if (rows.length === 0) return;
-    const block = rows.length * 8 > count ? floats(shard.rows.vectors(from, count)) : undefined;
+    for (let row = from; row < until; row++)
+      if (shard.ids[row] !== undefined && (matches?.has(row) ?? true)) rows.push(row);
+    // Where many are wanted, one long read costs less than many short ones.
+    const block = rows.length * 8 > until - from ? floats(shard.rows.vectors(from, until - from)) : undefined;
     for (const row of rows) {
       const stored = block ?? floats(shard.vector(row));
-      const offset = block === undefined ? 0 : (row - from) * dim;
+      const offset = block === undefined ? 0 : (row - from) * shard.index.dim;
       top.offer({ id: shard.ids[row] as string, row, score: innerProduct(vector, stored, offset) });
     }
-  });
+  }
   return top.best();
 }
 
-/** Runs of rows that lie together: none spans the border between the snapshot and what came after. */
-function forEachRun(shard: Shard, visit: (from: number, count: number) => void): void {
-  const { count, baseCount } = shard.rows;
+/** Rows that lie together: no run spans the border between the snapshot and what came after. */
+function* runs({ rows: { count, baseCount } }: Shard): Generator<{ from: number; until: number }> {
   for (let from = 0; from < count; ) {
     const until = Math.min(from + SCAN_ROWS, from < baseCount ? baseCount : count);
-    visit(from, until - from);
+    yield { from, until };
     from = until;
   }
 }
-
-const wanted = (shard: Shard, row: number, matches: Predicate | undefined): boolean =>
-  matches === undefined || matches(JSON.parse(shard.metadata(row).toString()) as Metadata);
 
 /** Summed in double precision, rounded once: the same bits on every path. */
 export function innerProduct(query: Float32Array, stored: Float32Array, offset: number): number {

@@ -1,6 +1,7 @@
 import type { Modality } from '../modality.js';
 import { assert } from './assert.js';
 import { FlatIndex } from './flat-index.js';
+import { MatchCache } from './matches.js';
 import { Rows } from './rows.js';
 
 /**
@@ -14,6 +15,8 @@ export class Shard {
   /** Row -> id; nothing where the row is dead. */
   ids: (string | undefined)[];
   dead: number;
+  /** Which rows the filters of late select. */
+  readonly matches = new MatchCache();
   readonly #scratch: string;
 
   /** @param scratch path of a file the shard may write and remove */
