@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import type { Embedding } from '../src/embedder.js';
+import type { Embedding } from '../src/embedding.js';
 import { Problem } from '../src/errors.js';
 import { acceptRawBodies, embedOptions, noFile, type ReceivedFile, receiveFiles } from './receive.js';
 import { ModalityName, Text, Vector, vectorToJson } from './schemas.js';

@@ -34,6 +34,7 @@ export const Settings = Type.Object({
   MAX_BATCH_TOKENS: integer(2048, 64, 1_000_000, 'Tokens of one batch, padding counted.'),
   MAX_BATCH_SIZE: integer(64, 1, 4096, 'Inputs of one batch.'),
   CACHE_MB: integer(64, 0, 100_000, 'Memory for embeddings of inputs seen before, in MB; 0 turns the cache off.'),
+  CACHE_DISK_MB: integer(256, 0, 1_000_000, 'Disk for the same, which outlives a restart, in MB; 0 turns it off.'),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',
     description: 'Least important log lines to write.',

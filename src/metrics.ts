@@ -56,7 +56,7 @@ export class Metrics {
   });
   readonly cacheLookups = new Counter({
     name: 'onespace_cache_lookups_total',
-    help: 'Looks into the embedding cache by outcome; `shared` joined a computation under way.',
+    help: 'Looks into the embedding cache by outcome: hit, disk_hit, shared (joined a computation under way), miss.',
     labelNames: ['outcome'] as const,
     registers: this.registers,
   });
@@ -117,15 +117,19 @@ export class Metrics {
     });
   }
 
-  watchCache(bytes: () => number): void {
-    new Gauge({
-      name: 'onespace_cache_bytes',
-      help: 'Memory the embedding cache holds.',
-      registers: this.registers,
-      collect() {
-        this.set(bytes());
-      },
-    });
+  private readonly cacheBytes = new Gauge({
+    name: 'onespace_cache_bytes',
+    help: 'What the embedding cache holds, in memory and on disk.',
+    labelNames: ['tier'] as const,
+    registers: this.registers,
+    collect: () => {
+      for (const [tier, bytes] of this.cacheTiers) this.cacheBytes.set({ tier }, bytes());
+    },
+  });
+  private readonly cacheTiers = new Map<string, () => number>();
+
+  watchCache(tier: 'memory' | 'disk', bytes: () => number): void {
+    this.cacheTiers.set(tier, bytes);
   }
 
   /** GPU memory and utilisation, where there is a GPU to ask; absent, not zero, where there is none. */

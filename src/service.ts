@@ -1,8 +1,10 @@
 import path from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config.js';
-import { Embedder, sizeOfEmbedding } from './embedder.js';
+import { Embedder } from './embedder.js';
+import { type Embedding, embeddingCodec, sizeOfEmbedding } from './embedding.js';
 import { Cache } from './encoder/cache.js';
+import { ColdCache } from './encoder/cold-cache.js';
 import { devicesToTry } from './encoder/device.js';
 import { type Model, openModel } from './encoder/model.js';
 import { EncoderPool } from './encoder/pool.js';
@@ -46,14 +48,21 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
   metrics.watchIndex(() => store.count());
   const serializer = await Serializer.open(model);
   const pool = await startPool(config, model, serializer, metrics, logger);
-  const cache = new Cache(config.CACHE_MB * 1e6, sizeOfEmbedding, metrics);
+  const cold = openColdCache(config);
+  const cache = new Cache<Embedding>(config.CACHE_MB * 1e6, sizeOfEmbedding, metrics, cold);
   const embedder = new Embedder(model.manifest, serializer, pool, await Ffmpeg.locate(), cache, config);
   const permits = new Permits(config.MAX_QUEUE, () => metrics.refused.inc({ reason: 'requests' }));
   const close = async () => {
     await pool.close();
     await store.close();
+    await cold?.close();
   };
   return { config, model, metrics, pool, embedder, store, permits, spoolFolder, close };
+}
+
+function openColdCache({ CACHE_DISK_MB, DATA_DIR }: Config): ColdCache<Embedding> | undefined {
+  if (CACHE_DISK_MB === 0) return undefined;
+  return ColdCache.open(path.join(DATA_DIR, 'cache'), CACHE_DISK_MB * 1e6, embeddingCodec);
 }
 
 async function startPool(

@@ -1,5 +1,6 @@
 import { clientClosed } from '../errors.js';
 import type { Metrics } from '../metrics.js';
+import type { ColdCache } from './cold-cache.js';
 
 interface Flight<Value> {
   promise: Promise<Value>;
@@ -13,7 +14,8 @@ interface Entry<Value> {
 }
 
 /**
- * Results of inputs seen before: least recently used go first when `maxBytes` is reached.
+ * Results of inputs seen before: hot in memory, where the least recently used go first when `maxBytes` is
+ * reached, over a cold part on disk where there is one.
  * Identical inputs that arrive together are computed once; the computation stops when all who wait have gone.
  */
 export class Cache<Value> {
@@ -27,13 +29,10 @@ export class Cache<Value> {
     private readonly maxBytes: number,
     private readonly sizeOf: (value: Value) => number,
     private readonly metrics: Metrics,
+    private readonly cold?: ColdCache<Value>,
   ) {
-    metrics.watchCache(() => this.heldBytes);
-  }
-
-  /** Whether a look-up of `key` would need no computation of its own. */
-  has(key: string): boolean {
-    return this.entries.has(key) || this.flights.has(key);
+    metrics.watchCache('memory', () => this.heldBytes);
+    if (cold !== undefined) metrics.watchCache('disk', () => cold.bytes);
   }
 
   /** The value of `key`, from memory, from a computation under way, or from `compute`. */
@@ -45,8 +44,14 @@ export class Cache<Value> {
       this.entries.set(key, entry);
       return entry.value;
     }
-    this.metrics.cacheLookups.inc({ outcome: this.flights.has(key) ? 'shared' : 'miss' });
-    return this.join(this.flights.get(key) ?? this.start(key, compute), signal);
+    const flight = this.flights.get(key);
+    const cold = flight === undefined ? this.cold?.get(key) : undefined;
+    this.metrics.cacheLookups.inc({
+      outcome: flight !== undefined ? 'shared' : cold !== undefined ? 'disk_hit' : 'miss',
+    });
+    if (cold === undefined) return this.join(flight ?? this.start(key, compute), signal);
+    this.keep(key, cold);
+    return cold;
   }
 
   private start(key: string, compute: (signal: AbortSignal) => Promise<Value>): Flight<Value> {
@@ -54,6 +59,7 @@ export class Cache<Value> {
     const promise = compute(controller.signal)
       .then((value) => {
         this.keep(key, value);
+        this.cold?.set(key, value);
         return value;
       })
       .finally(() => {
@@ -80,8 +86,8 @@ export class Cache<Value> {
   private keep(key: string, value: Value): void {
     const bytes = this.sizeOf(value);
     if (bytes > this.maxBytes) return;
+    this.heldBytes += bytes - (this.entries.get(key)?.bytes ?? 0);
     this.entries.set(key, { value, bytes });
-    this.heldBytes += bytes;
     for (const [oldest, entry] of this.entries) {
       if (this.heldBytes <= this.maxBytes) break;
       this.entries.delete(oldest);

@@ -1,6 +1,10 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Cache } from '../../src/encoder/cache.js';
+import { ColdCache } from '../../src/encoder/cold-cache.js';
 import { Metrics } from '../../src/metrics.js';
 
 const metrics = () => new Metrics({ model: 'test', revision: '1' });
@@ -20,8 +24,14 @@ describe('Cache', () => {
 
   it('drops the least recently used first when it is full', async () => {
     const cache = new Cache<string>(20, () => 10, metrics());
-    for (const key of ['a', 'b', 'a', 'c']) await cache.get(key, async () => key);
-    expect(['a', 'b', 'c'].filter((key) => cache.has(key))).toEqual(['a', 'c']);
+    const computed: string[] = [];
+    const get = (key: string) =>
+      cache.get(key, async () => {
+        computed.push(key);
+        return key;
+      });
+    for (const key of ['a', 'b', 'a', 'c', 'a', 'c', 'b']) await get(key);
+    expect(computed).toEqual(['a', 'b', 'c', 'b']);
   });
 
   it('keeps nothing when it has no room, but still joins computations under way', async () => {
@@ -64,6 +74,22 @@ describe('Cache', () => {
     // Who comes next starts afresh instead of joining what was stopped.
     const four = cache.get('b', async () => 'fresh');
     expect(await four).toBe('fresh');
+  });
+
+  it('finds on disk what memory has lost', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'onespace-cache-'));
+    const codec = { encode: (text: string) => Buffer.from(text), decode: (bytes: Buffer) => bytes.toString() };
+    const cold = ColdCache.open(folder, 1e6, codec);
+    await new Cache<string>(100, () => 1, metrics(), cold).get('a', async () => 'computed once');
+    await cold.written();
+    const counts = metrics();
+    const cache = new Cache<string>(100, () => 1, counts, cold);
+    const never = () => Promise.reject(new Error('computed twice'));
+    expect(await cache.get('a', never)).toBe('computed once');
+    expect(await cache.get('a', never)).toBe('computed once');
+    expect(await lookups(counts)).toEqual({ disk_hit: 1, hit: 1 });
+    await cold.close();
+    await rm(folder, { recursive: true });
   });
 
   it('does not remember a failure', async () => {
