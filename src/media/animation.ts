@@ -3,7 +3,7 @@ import { type Frame, type FrameSampling, fitToPatches } from './frame.js';
 import { type ImageInfo, type ImageSource, openImage, renderRgb } from './image.js';
 import type { MediaLimits } from './limits.js';
 import { decodeTimeout, tooManyPixels, videoTooLong } from './problems.js';
-import { momentSeconds, planSampling, type SamplingPlan } from './sampling.js';
+import { momentsSeconds, planSampling } from './sampling.js';
 import { sharp } from './sharp.js';
 
 /** Memory for the full-size pictures decoded in one go; at least one picture whatever its size. */
@@ -22,14 +22,14 @@ export async function decodeAnimation(
 ): Promise<Frame[]> {
   const { sampling, limits, signal } = options;
   const durationSeconds = totalSeconds(info, limits);
-  const plan = planSampling(durationSeconds, sampling);
+  const moments = momentsSeconds(planSampling(durationSeconds, sampling));
   const size = fitToPatches(info.width, info.height, sampling);
   const frames: Frame[] = [];
-  for await (const rgb of pictures(source, info, pagesShown(plan, info.delaysMs), limits)) {
+  for await (const rgb of pictures(source, info, pagesShown(moments, info.delaysMs), limits)) {
     if (signal?.aborted) throw clientClosed();
     const picture = sharp(rgb, { raw: { width: info.width, height: info.height, channels: 3 } });
     const resized = await renderRgb(picture.resize(size.width, size.height, { fit: 'fill' }), source.format);
-    frames.push({ ...size, timeSeconds: momentSeconds(plan, frames.length), rgb: resized });
+    frames.push({ ...size, timeSeconds: moments[frames.length] ?? 0, rgb: resized });
   }
   return frames;
 }
@@ -44,11 +44,11 @@ function totalSeconds({ width, height, delaysMs }: ImageInfo, { maxPixels, maxVi
 }
 
 /** Which page is on screen at each moment. */
-function pagesShown(plan: SamplingPlan, delaysMs: readonly number[]): number[] {
+function pagesShown(moments: readonly number[], delaysMs: readonly number[]): number[] {
   let page = 0;
   let shownUntilSeconds = (delaysMs[0] ?? 0) / 1000;
-  return Array.from({ length: plan.count }, (_, position) => {
-    while (momentSeconds(plan, position) >= shownUntilSeconds && page < delaysMs.length - 1) {
+  return moments.map((seconds) => {
+    while (seconds >= shownUntilSeconds && page < delaysMs.length - 1) {
       page += 1;
       shownUntilSeconds += (delaysMs[page] ?? 0) / 1000;
     }

@@ -14,6 +14,8 @@ export interface VideoInfo {
   height: number;
   /** From the first picture to the end of the last. */
   durationSeconds: number;
+  /** Times of the pictures that can be decoded without any other, ascending, from the first picture on. */
+  keyframeSeconds: number[];
   /** Whether pixels may be transparent. */
   hasAlpha: boolean;
   codec: string;
@@ -51,6 +53,7 @@ export async function probeVideo(ffmpeg: Ffmpeg, source: VideoSource): Promise<V
   return {
     ...displaySize(packets, log),
     durationSeconds: durationSeconds(packets),
+    keyframeSeconds: keyframeSeconds(packets),
     codec: packets.codec,
     hasAlpha: hasAlpha(log),
   };
@@ -68,6 +71,8 @@ interface Packets {
   secondsPerTick: number;
   startTicks: number;
   endTicks: number;
+  /** Presentation times of the keyframes, in the order of the file. */
+  keyframeTicks: number[];
 }
 
 /** ffmpeg's mark for a packet without a time. */
@@ -75,15 +80,16 @@ const NO_TIME = -(2 ** 63);
 
 /**
  * Reads ffmpeg's framecrc output: `#key 0: value` lines about the stream, then a line a packet:
- * stream, decoding time, presentation time, duration (in ticks of `#tb`), size, checksum.
+ * stream, decoding time, presentation time, duration (in ticks of `#tb`), size, checksum, and
+ * flags where the packet is not just a keyframe.
  */
 async function readPackets(stdout: Readable): Promise<Packets> {
   const header = new Map<string, string>();
-  const times = { count: 0, startTicks: Number.POSITIVE_INFINITY, endTicks: 0 };
+  const times: PacketTimes = { count: 0, startTicks: Number.POSITIVE_INFINITY, endTicks: 0, keyframeTicks: [] };
   for await (const line of createInterface({ input: stdout })) {
     const [, key = '', value = ''] = /^#(\w+) 0: *(.*)/.exec(line) ?? [];
     if (key !== '') header.set(key, value);
-    else if (!line.startsWith('#')) addPacket(times, line.split(',').map(Number));
+    else if (!line.startsWith('#')) addPacket(times, line);
   }
   const [width = 0, height = 0] = (header.get('dimensions') ?? '').split('x').map(Number);
   return {
@@ -96,15 +102,23 @@ async function readPackets(stdout: Readable): Promise<Packets> {
   };
 }
 
-function addPacket(
-  times: Pick<Packets, 'count' | 'startTicks' | 'endTicks'>,
-  [, decoding = 0, presentation = NO_TIME, duration = 0]: number[],
-): void {
+type PacketTimes = Pick<Packets, 'count' | 'startTicks' | 'endTicks' | 'keyframeTicks'>;
+
+function addPacket(times: PacketTimes, line: string): void {
+  const [, decoding = 0, presentation = NO_TIME, duration = 0] = line.split(',').map(Number);
   const start = presentation <= NO_TIME ? decoding : presentation;
   times.count += 1;
-  // Packets before zero are needed to decode the first picture, but cut away from what is shown.
-  if (start >= 0) times.startTicks = Math.min(times.startTicks, start);
   times.endTicks = Math.max(times.endTicks, start + duration);
+  // Packets before zero are needed to decode the first picture, but cut away from what is shown.
+  if (start < 0) return;
+  times.startTicks = Math.min(times.startTicks, start);
+  if (isKeyframe(line)) times.keyframeTicks.push(start);
+}
+
+/** The flags' lowest bit; they are left out when it is the only one. */
+function isKeyframe(line: string): boolean {
+  const flags = /F=0x([0-9A-F]+)/.exec(line)?.[1];
+  return flags === undefined || Number.parseInt(flags, 16) % 2 === 1;
 }
 
 function ratio(text: string | undefined): number {
@@ -115,6 +129,9 @@ function ratio(text: string | undefined): number {
 /** A millisecond at least: a single picture without a duration is still a clip. */
 const durationSeconds = ({ startTicks, endTicks, secondsPerTick }: Packets): number =>
   Math.max((endTicks - startTicks) * secondsPerTick, 0.001) || 0.001;
+
+const keyframeSeconds = ({ keyframeTicks, startTicks, secondsPerTick }: Packets): number[] =>
+  keyframeTicks.map((ticks) => (ticks - startTicks) * secondsPerTick).sort((a, b) => a - b);
 
 /** Pixels more stretched than this are a damaged header, not a lens. */
 const MAX_PIXEL_ASPECT = 8;

@@ -4,7 +4,7 @@ import { type Frame, type FrameSampling, fitToPatches } from './frame.js';
 import type { MediaLimits } from './limits.js';
 import { probeVideo, type VideoInfo, type VideoSource } from './probe.js';
 import { brokenMedia } from './problems.js';
-import { momentSeconds, planSampling, type SamplingPlan } from './sampling.js';
+import { keyframesSuffice, lastShownSeconds, momentsSeconds, planSampling, type SamplingPlan } from './sampling.js';
 import type { VideoUpload } from './spool.js';
 
 export interface VideoOptions {
@@ -40,28 +40,48 @@ async function readMoments(
 ): Promise<Frame[]> {
   const plan = planSampling(info.durationSeconds, sampling);
   const size = fitToPatches(info.width, info.height, sampling);
-  const { output } = await ffmpeg.run({
+  const keyframesOnly = canSkipToKeyframes(info) && keyframesSuffice(plan, info.keyframeSeconds);
+  const moments = momentsSeconds(plan);
+  const times = keyframesOnly ? lastShownSeconds(moments, info.keyframeSeconds) : moments;
+  const { output: pictures } = await ffmpeg.run({
     input: {
       ...source,
       maxPixels: source.limits.maxPixels,
       maxSeconds: source.limits.maxVideoSeconds,
       decoder: decoderOf(info),
+      keyframesOnly,
     },
-    outputArgs: [
-      ...['-filter_complex_threads', '1', '-vf', filters(plan, size, info)],
-      ...['-frames:v', `${plan.count}`, '-f', 'rawvideo'],
-    ],
+    outputArgs: ['-vf', filters(plan, size, info), '-frames:v', `${plan.count}`, '-f', 'rawvideo'],
     logLevel: 'error',
     deadlineMs: source.deadlineMs,
     signal: source.signal,
-    consume: (stdout) => cutFrames(stdout, size, plan),
+    consume: (stdout) => cutPictures(stdout, size.width * size.height * 3, plan.count),
   });
-  return output;
+  return holdLast(pictures, Math.min(sampling.minFrames, plan.count)).map((rgb, position) => ({
+    ...size,
+    timeSeconds: times[position] ?? 0,
+    rgb,
+  }));
+}
+
+/** The decoders of ffmpeg 5 that skip what is not a keyframe when told to; the others decode it all the same. */
+const SKIPPING_CODECS = new Set(['h264', 'hevc', 'vp8', 'mpeg4', 'mpeg2video']);
+
+const canSkipToKeyframes = ({ codec, hasAlpha }: VideoInfo) => SKIPPING_CODECS.has(codec) && !hasAlpha;
+
+/**
+ * A clip whose last pictures cannot be decoded still gives a model the frames it needs: as in a
+ * player, the last picture stays on screen.
+ */
+function holdLast(pictures: Uint8Array[], minCount: number): Uint8Array[] {
+  const last = pictures.at(-1);
+  if (last === undefined) return [];
+  return [...pictures, ...Array<Uint8Array>(Math.max(0, minCount - pictures.length)).fill(last)];
 }
 
 /**
  * The filters from decoded pictures to what is read. `fps` shows at each output the picture
- * that is on screen in the middle of its span, which is the moment `momentSeconds` tells.
+ * that is on screen in the middle of its span, which is the moment `momentsSeconds` tells.
  */
 function filters(plan: SamplingPlan, { width, height }: Size, { hasAlpha, ...info }: VideoInfo): string {
   // Area averages when making smaller; it would show blocks when making larger.
@@ -91,23 +111,22 @@ interface Size {
   height: number;
 }
 
-/** Cuts the stream of raw RGB into frames. */
-async function cutFrames(stdout: Readable, size: Size, plan: SamplingPlan): Promise<Frame[]> {
-  const frameBytes = size.width * size.height * 3;
-  const frames: Frame[] = [];
-  let rgb = new Uint8Array(frameBytes);
+/** Cuts the stream of raw RGB into pictures. */
+async function cutPictures(stdout: Readable, pictureBytes: number, maxCount: number): Promise<Uint8Array[]> {
+  const pictures: Uint8Array[] = [];
+  let rgb = new Uint8Array(pictureBytes);
   let filled = 0;
   for await (const chunk of stdout as AsyncIterable<Buffer>) {
-    for (let read = 0; read < chunk.length && frames.length < plan.count; ) {
-      const part = chunk.subarray(read, read + frameBytes - filled);
+    for (let read = 0; read < chunk.length && pictures.length < maxCount; ) {
+      const part = chunk.subarray(read, read + pictureBytes - filled);
       rgb.set(part, filled);
       read += part.length;
       filled += part.length;
-      if (filled < frameBytes) continue;
-      frames.push({ ...size, timeSeconds: momentSeconds(plan, frames.length), rgb });
-      rgb = new Uint8Array(frameBytes);
+      if (filled < pictureBytes) continue;
+      pictures.push(rgb);
+      rgb = new Uint8Array(pictureBytes);
       filled = 0;
     }
   }
-  return frames;
+  return pictures;
 }

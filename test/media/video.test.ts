@@ -70,6 +70,16 @@ describe('videos', () => {
     expect(times(frames)).toEqual(seconds(1, 3));
   });
 
+  it('looks only at keyframes where they are dense enough, and tells their true times', async () => {
+    // A keyframe every 0.7 s; a picture's brightness tells its time.
+    const clock = ['-vf', "geq=lum='16+T*10':cb=128:cr=128,format=yuv420p", '-g', '7', '-sc_threshold', '0'];
+    const bytes = await make('dense.mp4', ...source('color=black', '64x64', 20), ...clock);
+    const frames = await decode(bytes, { minFrames: 1, maxFrames: 4 });
+    expect(times(frames)).toEqual(seconds(2.1, 7, 11.9, 17.5));
+    const brightness = frames.map(({ rgb, timeSeconds }) => (rgb[0] ?? 0) - (timeSeconds * 10 * 255) / 219);
+    expect(Math.max(...brightness.map(Math.abs))).toBeLessThan(6);
+  });
+
   it('shows at each moment what a player would, at uneven frame rates', async () => {
     // Kept: the pictures of 0, 0.1, 0.2, then one at 1.0, one at 3.0.
     const select = "select='lt(t,0.25)+between(t,0.95,1.05)+between(t,2.95,3.05)'";
@@ -144,6 +154,21 @@ describe('videos', () => {
     const frames = await decode(bytes.subarray(0, bytes.length * 0.6));
     expect(colours(frames)[0]).toBe('red');
     expect(Math.max(...times(frames))).toBeLessThan(3.5);
+  });
+
+  it('holds the last picture where the end of a short clip cannot be decoded', async () => {
+    const bytes = await make('damaged.avi', ...source('color=green', '64x64', 1), '-c:v', 'mjpeg');
+    // The last half of the pictures becomes noise; the index still lists them.
+    const film = bytes.indexOf('movi');
+    const index = bytes.lastIndexOf('idx1');
+    for (let chunk = bytes.indexOf('00dc', (film + index) / 2); chunk < index && chunk > 0; ) {
+      const size = bytes.readUInt32LE(chunk + 4);
+      bytes.fill(0x55, chunk + 8, chunk + 8 + size);
+      chunk = bytes.indexOf('00dc', chunk + 8 + size);
+    }
+    const frames = await decode(bytes);
+    expect(colours(frames)).toEqual(['green', 'green', 'green', 'green']);
+    expect(times(frames)).toEqual(seconds(0.125, 0.375, 0.625, 0.875));
   });
 
   it('refuses frames of more pixels than allowed, before decoding one', async () => {
