@@ -8,6 +8,7 @@ import { Shard } from './shard.js';
 import { type Frozen, forEachModality, type Loaded } from './snapshot.js';
 import { SortedIds } from './sorted-ids.js';
 import type { Counts } from './store.js';
+import { nextTurn } from './turn.js';
 
 /** Where an item lives. */
 export interface Place {
@@ -110,35 +111,35 @@ export class Collection {
     };
   }
 
-  /** Serves from a snapshot just written, keeping what happened since it was frozen. */
-  adopt(frozen: Frozen, bases: Record<Modality, BaseRows>): void {
+  /**
+   * Serves from a snapshot just written, keeping what happened since it was frozen. Most of that
+   * is taken over in slices while others have their turn; the change itself happens at once.
+   */
+  async adopt(frozen: Frozen, bases: Record<Modality, BaseRows>): Promise<void> {
     for (const modality of MODALITIES) {
       const shard = this.shards[modality];
-      const old = shard.rows;
-      assert(old === frozen.shards[modality].rows, 'a snapshot of rows that are no longer served');
-      this.#rebase(shard, frozen.shards[modality].ids, bases[modality]);
+      const { ids, rows: old } = frozen.shards[modality];
+      assert(old === shard.rows, 'a snapshot of rows that are no longer served');
+      const rows = new Rows(this.dim, bases[modality]);
+      let taken = ids.length;
+      for (; old.count - taken > SLICE_ROWS; taken += SLICE_ROWS) {
+        rows.appendFrom(old, taken, taken + SLICE_ROWS);
+        await nextTurn();
+      }
+      rows.appendFrom(old, taken, old.count);
+      this.#rebase(shard, ids, rows);
       old.close();
     }
   }
 
-  #rebase(shard: Shard, frozenIds: readonly (string | undefined)[], base: BaseRows): void {
-    const rows = new Rows(this.dim, base);
-    const ids: (string | undefined)[] = [];
-    // A row that died since the freeze is in the snapshot: it stays, dead.
-    frozenIds.forEach((id, row) => {
-      if (id !== undefined) ids.push(shard.ids[row]);
-    });
-    assert(ids.length === base.count, 'a snapshot with another number of rows than were alive');
-    for (let row = frozenIds.length; row < shard.ids.length; row++) {
-      const id = shard.ids[row];
-      if (id === undefined) continue;
-      rows.append(shard.vector(row), shard.metadata(row));
-      ids.push(id);
-    }
-    // FAISS knows rows by position: it can go on only where no row moved.
-    const moved = ids.length !== shard.ids.length;
-    if (moved) {
-      shard.index = FlatIndex.read(base.files.vectors, this.dim, base.count);
+  /** Rows that were dead when frozen are gone; those that died since stay, dead. */
+  #rebase(shard: Shard, frozenIds: readonly (string | undefined)[], rows: Rows): void {
+    const ids = shard.ids.filter((_, row) => row >= frozenIds.length || frozenIds[row] !== undefined);
+    assert(ids.length === rows.count, 'a snapshot with another number of rows than were alive');
+    // FAISS knows rows by position: it goes on unless one moved.
+    const moved = ids.length < shard.ids.length;
+    if (moved && rows.base !== undefined) {
+      shard.index = FlatIndex.read(rows.base.files.vectors, this.dim, rows.baseCount);
       ids.forEach((id, row) => {
         if (id !== undefined) this.#slots.set(id, toSlot(shard.modality, row));
       });
@@ -153,5 +154,7 @@ export class Collection {
   }
 }
 
+/** Rows taken over between two turns of the event loop. */
+const SLICE_ROWS = 4096;
 const SLOT_BASE = 4;
 const toSlot = (modality: Modality, row: number): number => row * SLOT_BASE + MODALITY_CODES[modality];

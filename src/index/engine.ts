@@ -206,7 +206,7 @@ export class Engine {
       });
       const generation = this.#generation;
       const bases = await writeSnapshot(layout(dir).snapshot(generation), frozen);
-      this.#collection.adopt(frozen, bases);
+      await this.#collection.adopt(frozen, bases);
       await this.#removeBefore(this.#baseGeneration, generation);
       this.#baseGeneration = generation;
       this.#journalBytes -= coveredBytes;

@@ -80,15 +80,27 @@ export class FlatIndex {
    */
   search(queries: readonly Float32Array[], fetch: number): { rows: number[]; scores: number[] }[] {
     assert(fetch >= 1 && fetch <= this.rows, `${fetch} neighbours of ${this.rows} rows`);
+    const asked = queries.length === 1 ? queries : padded(queries);
     const flat: number[] = [];
-    for (const query of queries) for (const value of query) flat.push(value);
+    for (const query of asked) for (const value of query) flat.push(value);
     const { labels, distances } = this.#index.search(flat, fetch);
-    assert(labels.length === queries.length * fetch, 'FAISS gave another number of neighbours than asked for');
+    assert(labels.length === asked.length * fetch, 'FAISS gave another number of neighbours than asked for');
     return queries.map((_, i) => ({
       rows: labels.slice(i * fetch, (i + 1) * fetch),
       scores: distances.slice(i * fetch, (i + 1) * fetch),
     }));
   }
+}
+
+/**
+ * FAISS multiplies matrices only from 20 queries on (`distance_compute_blas_threshold`), which
+ * costs it about as much as two queries one by one. So from two on, the last is repeated up to 20.
+ */
+const BLAS_QUERIES = 20;
+
+function padded(queries: readonly Float32Array[]): Float32Array[] {
+  const last = queries.at(-1) as Float32Array;
+  return [...queries, ...new Array<Float32Array>(Math.max(0, BLAS_QUERIES - queries.length)).fill(last)];
 }
 
 /** `writev` takes at most 1,024 buffers a call. */

@@ -48,6 +48,13 @@ export class Rows {
     return this.#tail.view(this.#start(row) + 4 * this.dim, bytes);
   }
 
+  /** Appends rows of another, which must have come after its snapshot. */
+  appendFrom(other: Rows, from: number, until: number): void {
+    assert(from >= other.baseCount && until <= other.count, 'rows to take over that are not in memory');
+    // Such rows need no id to find their metadata.
+    for (let row = from; row < until; row++) this.append(other.vectors(row, 1), other.metadata(row, ''));
+  }
+
   /** The sidecar's lines of consecutive rows, all in the snapshot. */
   lines(from: number, count: number): Lines {
     assert(this.base !== undefined && from + count <= this.baseCount, 'lines of rows that are not in the snapshot');

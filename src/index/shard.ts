@@ -4,6 +4,9 @@ import { FlatIndex } from './flat-index.js';
 import { MatchCache } from './matches.js';
 import { Rows } from './rows.js';
 
+/** Rows handed to FAISS at a time: some milliseconds. */
+const FRESH_ROWS = 2048;
+
 /**
  * All items of one modality: one FAISS index, and per row an id, a vector and metadata.
  * Replacing or deleting an item leaves a dead row behind, which the next snapshot drops.
@@ -42,6 +45,7 @@ export class Shard {
     const row = this.rows.append(vector, metadata);
     this.ids.push(id);
     assert(this.ids.length === row + 1, 'a shard whose ids and rows differ in number');
+    if (this.rows.count - this.index.rows >= FRESH_ROWS) this.catchUp();
     return row;
   }
 
@@ -61,10 +65,13 @@ export class Shard {
     return this.rows.metadata(row, id);
   }
 
-  /** Hands FAISS the rows it has not seen: writes gather here until someone searches. */
+  /** Hands FAISS the rows it has not seen: they gather here until there are many or someone searches. */
   catchUp(): void {
-    const fresh: Uint8Array[] = [];
-    for (let row = this.index.rows; row < this.rows.count; row++) fresh.push(this.vector(row));
-    if (fresh.length > 0) this.index.add(fresh, this.#scratch);
+    while (this.index.rows < this.rows.count) {
+      const from = this.index.rows;
+      const until = Math.min(from + FRESH_ROWS, this.rows.count);
+      const fresh = Array.from({ length: until - from }, (_, i) => this.vector(from + i));
+      this.index.add(fresh, this.#scratch);
+    }
   }
 }

@@ -82,8 +82,8 @@ async function writeVectors(file: string, { rows, ids }: FrozenShard, dim: numbe
     await out.write(flatHeader(dim, live));
     for (const { from, count } of runs(rows, ids.length)) {
       const bytes = rows.vectors(from, count);
-      for (let i = 0; i < count; i++)
-        if (ids[from + i] !== undefined) await out.write(bytes.subarray(4 * dim * i, 4 * dim * (i + 1)));
+      for (const { first, last } of stretches(ids, from, count))
+        await out.write(bytes.subarray(4 * dim * (first - from), 4 * dim * (last - from)));
     }
     return await out.finish();
   } catch (error) {
@@ -100,15 +100,13 @@ async function writeLines(
   const out = await CheckedFile.create(file);
   const starts = new Float64Array(live + 1);
   let next = 0;
+  const note = (bytes: number) => {
+    starts[next + 1] = (starts[next] as number) + bytes;
+    next += 1;
+  };
   try {
-    for (let row = 0; row < ids.length; row++) {
-      const id = ids[row];
-      if (id === undefined) continue;
-      const line = Buffer.concat(encodeLine(id, rows.metadata(row, id)));
-      starts[next + 1] = (starts[next] as number) + line.length;
-      next += 1;
-      await out.write(line);
-    }
+    for (const { from, count } of runs(rows, ids.length))
+      for (const { first, last } of stretches(ids, from, count)) await out.write(linesOf(rows, ids, first, last, note));
     assert(next === live, 'a snapshot with another number of lines than of vectors');
     return { seal: await out.finish(), starts };
   } catch (error) {
@@ -117,7 +115,40 @@ async function writeLines(
   }
 }
 
-/** Stretches of rows; none spans the border between the last snapshot and what came after. */
+/** The lines of live rows: copied as they stand in the last snapshot, or made. */
+function linesOf(
+  rows: Rows,
+  ids: FrozenShard['ids'],
+  first: number,
+  last: number,
+  note: (bytes: number) => void,
+): Buffer {
+  if (first < rows.baseCount) {
+    const lines = rows.lines(first, last - first);
+    for (let row = first; row < last; row++) note(lines.start(row + 1) - lines.start(row));
+    return lines.bytes;
+  }
+  const parts: Uint8Array[] = [];
+  for (let row = first; row < last; row++) {
+    const id = ids[row] as string;
+    const line = encodeLine(id, rows.metadata(row, id));
+    note(line.reduce((sum, part) => sum + part.length, 0));
+    parts.push(...line);
+  }
+  return Buffer.concat(parts);
+}
+
+/** The unbroken stretches of live rows in a run. */
+function* stretches(ids: FrozenShard['ids'], from: number, count: number): Generator<{ first: number; last: number }> {
+  for (let row = from; row < from + count; ) {
+    const first = row;
+    while (row < from + count && ids[row] !== undefined) row += 1;
+    if (row > first) yield { first, last: row };
+    else row += 1;
+  }
+}
+
+/** Runs of rows; none spans the border between the last snapshot and what came after. */
 function* runs(rows: Rows, until: number): Generator<{ from: number; count: number }> {
   for (let from = 0; from < until; ) {
     const border = from < rows.baseCount ? Math.min(rows.baseCount, until) : until;

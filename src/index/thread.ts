@@ -6,6 +6,13 @@ import { type Argument, fromFailure, type Method, type Reply, type Request, type
 
 const ENTRY = new URL('./worker.js', import.meta.url);
 
+/**
+ * One thread for FAISS and its BLAS, unless the environment says otherwise: the matrices of a
+ * search are so small that threads spend more time waiting for each other than they save.
+ * Both libraries read this when they are loaded, that is when the first index is opened.
+ */
+process.env.OMP_NUM_THREADS ??= '1';
+
 interface Listener {
   logger: Logger;
   events: IndexEvents;
