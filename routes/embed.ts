@@ -3,10 +3,20 @@ import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import type { Embedding } from '../src/embedding.js';
 import { Problem } from '../src/errors.js';
-import { acceptRawBodies, embedOptions, noFile, type ReceivedFile, receiveFiles } from './receive.js';
+import { MAX_INPUTS } from '../src/limits.js';
+import { settleAll } from '../src/settle.js';
+import { Input } from './input.js';
+import {
+  acceptRawBodies,
+  bringsFiles,
+  embedOptions,
+  jsonBody,
+  noFile,
+  type ReceivedFile,
+  receiveFiles,
+  receiveInput,
+} from './receive.js';
 import { ModalityName, Text, Vector, vectorToJson } from './schemas.js';
-
-const MAX_TEXTS = 256;
 
 const Embedded = Type.Object({
   embedding: Vector,
@@ -28,17 +38,27 @@ const EmbeddedMany = Type.Object({
 });
 
 const TextBody = Type.Object(
-  { text: Type.Union([Text, Type.Array(Text, { minItems: 1, maxItems: MAX_TEXTS })]) },
+  { text: Type.Union([Text, Type.Array(Text, { minItems: 1, maxItems: MAX_INPUTS })]) },
   { additionalProperties: false },
 );
 const TextQuery = Type.Object({ text: Type.Optional(Text) }, { additionalProperties: false });
+const NoFields = Type.Object({}, { additionalProperties: false });
 
 const response = { 200: Type.Union([Embedded, EmbeddedMany]) };
 const config = { encodes: true };
 
 export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { embedder } = app.service;
+  const { embedder, inputs, config: settings } = app.service;
   acceptRawBodies(app);
+
+  app.post(
+    '/embed',
+    { config, schema: { body: { content: { 'application/json': { schema: Input } } }, response: { 200: Embedded } } },
+    async (request) => {
+      const { parts, filename } = await readInput(request);
+      return toJson(await embedder.embed(parts, embedOptions(request)), filename);
+    },
+  );
 
   app.post(
     '/embed/text',
@@ -52,7 +72,7 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const text = body?.text ?? request.query.text;
       if (text === undefined) throw new Problem('empty_body', 'Send {"text": "..."} as JSON, or ?text=...');
       const embed = async (one: string) => toJson(await embedder.embedText(one, embedOptions(request)));
-      return Array.isArray(text) ? many(request, text.map(embed)) : embed(text);
+      return Array.isArray(text) ? many(request, text, embed) : embed(text);
     },
   );
 
@@ -66,25 +86,32 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
       };
       const [first, ...rest] = files;
       if (first === undefined) throw noFile();
-      return rest.length > 0 ? many(request, files.map(embed)) : embed(first);
+      return rest.length > 0 ? many(request, files, embed) : embed(first);
     });
+  }
+
+  /** One input: multipart or raw, its parts in the order they came; or JSON. */
+  async function readInput(request: FastifyRequest) {
+    if (bringsFiles(request)) return receiveInput(request, NoFields);
+    const body = jsonBody<typeof Input>(request);
+    return { parts: await inputs.open(body, 'body', request.clientSignal), filename: undefined };
+  }
+
+  /** The replies to several inputs; a failure that is the whole request's (overload, a client gone) stays its own. */
+  async function many<One, Reply>(request: FastifyRequest, all: readonly One[], embed: (one: One) => Promise<Reply>) {
+    const settled = await settleAll(all, 2 * settings.MAX_BATCH_SIZE, embed);
+    const results = settled.map((outcome) => {
+      if (outcome.status === 'fulfilled') return outcome.value;
+      if (outcome.reason instanceof Problem && outcome.reason.status < 499) {
+        return { error: outcome.reason.toDocument(request.id) };
+      }
+      throw outcome.reason;
+    });
+    return { results };
   }
 };
 
 function toJson({ vector, modality, tokens, truncated }: Embedding, filename?: string) {
   const named = filename === undefined ? {} : { filename };
   return { embedding: vectorToJson(vector), dim: vector.length, modal_type: modality, ...named, tokens, truncated };
-}
-
-/** The replies of several inputs; a failure that is the whole request's (overload, a client gone) stays its own. */
-async function many<Reply>(request: FastifyRequest, replies: readonly Promise<Reply>[]) {
-  const settled = await Promise.allSettled(replies);
-  const results = settled.map((outcome) => {
-    if (outcome.status === 'fulfilled') return outcome.value;
-    if (outcome.reason instanceof Problem && outcome.reason.status < 499) {
-      return { error: outcome.reason.toDocument(request.id) };
-    }
-    throw outcome.reason;
-  });
-  return { results };
 }

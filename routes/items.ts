@@ -1,21 +1,24 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
-import { type Static, Type } from 'typebox';
+import { Type } from 'typebox';
 import { Problem } from '../src/errors.js';
 import type { Item } from '../src/index/store.js';
-import { acceptRawBodies, bringsFiles, embedOptions, receiveFile } from './receive.js';
-import { Id, itemToJson, MetadataObject, ModalityName, StoredItem, Text, vectorToJson } from './schemas.js';
-import { toUnitVector } from './vector.js';
+import { givenNames } from '../src/inputs/inputs.js';
+import type { InputPart } from '../src/inputs/part.js';
+import { toUnitVector } from '../src/vector.js';
+import { INPUT } from './input.js';
+import { acceptRawBodies, bringsFiles, embedOptions, jsonBody, receiveInput } from './receive.js';
+import { Id, itemToJson, MetadataObject, ModalityName, Numbers, StoredItem, vectorToJson } from './schemas.js';
 
 const Labels = { id: Type.Optional(Id), metadata: Type.Optional(MetadataObject) };
 /** What may stand beside a file. */
 const FileFields = Type.Object(Labels, { additionalProperties: false });
-/** Text to embed, or a vector that is ready (made with this very model, say). */
+/** What to embed, or a vector that is ready (made with this very model, say). */
 const ItemBody = Type.Object(
   {
-    text: Type.Optional(Text),
-    embedding: Type.Optional(Type.Array(Type.Number())),
+    ...INPUT,
+    embedding: Type.Optional(Numbers),
     modal_type: Type.Optional(ModalityName),
     ...Labels,
   },
@@ -36,7 +39,7 @@ const ItemPage = Type.Object({ items: Type.Array(StoredItem), next_cursor: Type.
 type Embedded = Pick<Item, 'vector' | 'modality' | 'metadata'> & { id: string | undefined };
 
 export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { embedder, model, store } = app.service;
+  const { embedder, inputs, model, store } = app.service;
   acceptRawBodies(app);
 
   app.post(
@@ -85,27 +88,41 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
     return reply.code(204).send();
   });
 
-  /** A file's name is kept with it, so that a search says what it found. */
+  /** A file's name is kept with it, and so is a text, so that a search says what it found. */
   async function fromFile(request: FastifyRequest): Promise<Embedded> {
-    const { upload, filename, fields } = await receiveFile(request, FileFields);
+    const { parts, filename, fields } = await receiveInput(request, FileFields);
     const { id, metadata } = fields;
-    const { vector, modality } = await embedder.embedMedia(upload, embedOptions(request));
-    return { id, vector, modality, metadata: { ...(filename === undefined ? {} : { filename }), ...metadata } };
+    const { vector, modality } = await embedder.embed(parts, embedOptions(request));
+    return {
+      id,
+      vector,
+      modality,
+      metadata: { ...(filename === undefined ? {} : { filename }), ...textsOf(parts), ...metadata },
+    };
   }
 
   async function fromJson(request: FastifyRequest): Promise<Embedded> {
-    // The body was checked against ItemBody by its route; it is absent when none was sent.
-    const { id, text, embedding, modal_type, metadata } = (request.body ?? {}) as Static<typeof ItemBody>;
-    if ((text === undefined) === (embedding === undefined)) {
-      throw new Problem('invalid_request', 'Send one of "text", "embedding", or a file to store.', { in: 'body' });
-    }
+    const { id, embedding, modal_type, metadata, ...input } = jsonBody<typeof ItemBody>(request);
     if (embedding !== undefined) {
+      const others = givenNames(input);
+      if (others.length > 0)
+        throw new Problem('invalid_request', `body.embedding stands alone; ${others.join(' and ')} came beside it.`, {
+          in: 'body',
+          field: 'embedding',
+        });
       const vector = toUnitVector(embedding, model.manifest.dim);
       return { id, vector, modality: modal_type ?? 'text', metadata: metadata ?? {} };
     }
-    const { vector, modality } = await embedder.embedText(text as string, embedOptions(request));
-    return { id, vector, modality, metadata: { text, ...metadata } };
+    const parts = await inputs.open(input, 'body', request.clientSignal);
+    const { vector, modality } = await embedder.embed(parts, embedOptions(request));
+    return { id, vector, modality, metadata: { ...textsOf(parts), ...metadata } };
   }
 };
+
+/** The words among the parts, as metadata. */
+function textsOf(parts: readonly InputPart[]): { text?: string } {
+  const texts = parts.flatMap((part) => ('text' in part ? [part.text] : []));
+  return texts.length === 0 ? {} : { text: texts.join('\n') };
+}
 
 const noItem = (id: string) => new Problem('not_found', `There is no item "${id}".`, { id });

@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream';
 import type { MultipartFile } from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Static, TObject } from 'typebox';
+import type { Static, TObject, TSchema } from 'typebox';
 import { clientClosed, Problem } from '../src/errors.js';
+import type { InputPart } from '../src/inputs/part.js';
+import { MAX_PARTS } from '../src/limits.js';
 import { receive, type Upload } from '../src/media/spool.js';
 import { parseFields } from './validator.js';
 
@@ -11,9 +13,16 @@ export type ReceivedFile = { filename?: string } & ({ upload: Upload } | { probl
 
 export interface Received {
   files: ReceivedFile[];
-  /** The other parts of a multipart body, by name. */
+  /** The fields of a multipart body, by name. */
   fields: Record<string, string>;
+  /** What is to be embedded, in the order it came: the files that were received, and fields named "text". */
+  parts: InputPart[];
+  /** Bytes of the files received. */
+  bytes: number;
 }
+
+/** The field of a multipart body whose every value is a part to embed. */
+const TEXT_FIELD = 'text';
 
 /** Content types whose body is one file; the last is what `curl --data-binary` says when it is told nothing. */
 const RAW_BODY = /^(?:(?:image|video)\/|application\/(?:octet-stream|x-www-form-urlencoded)\b)/;
@@ -31,54 +40,90 @@ export const bringsFiles = (request: FastifyRequest): boolean =>
   request.isMultipart() || request.body instanceof Readable;
 
 /**
+ * The JSON body, which was checked against its schema by the route.
+ * @throws Problem `empty_body` when none was sent: then there was nothing to check
+ */
+export function jsonBody<Schema extends TSchema>({ body }: FastifyRequest): Static<Schema> {
+  if (body === undefined || body === null) throw new Problem('empty_body', 'No body came: send JSON, or a file.');
+  return body as Static<Schema>;
+}
+
+/**
  * Receives every file of a request, wherever its bytes stand. A file that is refused does not stop the others.
  * The caller owns the uploads.
  */
 export async function receiveFiles(request: FastifyRequest): Promise<Received> {
-  const received: Received = { files: [], fields: {} };
+  const received: Received = { files: [], fields: {}, parts: [], bytes: 0 };
   if (!request.isMultipart()) {
-    if (request.body instanceof Readable) received.files.push(await receiveOne(request, request.body));
+    if (request.body instanceof Readable) addFile(received, await receiveOne(request, request.body));
     return received;
   }
+  const maxBytes = request.server.service.config.MAX_UPLOAD_MB * 1e6;
   try {
     for await (const part of request.parts()) {
-      if (part.type === 'file') received.files.push(await receivePart(request, part));
+      if (received.bytes > maxBytes) throw tooMuch(maxBytes);
+      if (part.type === 'file') addFile(received, await receivePart(request, part));
+      else if (part.fieldname === TEXT_FIELD) received.parts.push({ text: String(part.value) });
       else received.fields[part.fieldname] = String(part.value);
     }
     return received;
   } catch (error) {
+    // What is left of the body must flow, or the connection could neither be used again nor end.
+    request.raw.unpipe().resume();
     await disposeAll(received.files);
     throw request.clientSignal.aborted ? clientClosed() : error;
   }
 }
 
-/** A request's one file with what stands beside it, checked. */
-export interface ReceivedUpload<Fields extends TObject> {
-  upload: Upload;
+function addFile(received: Received, file: ReceivedFile): void {
+  received.files.push(file);
+  if (!('upload' in file)) return;
+  received.bytes += file.upload.size;
+  received.parts.push({ upload: file.upload });
+}
+
+/** What a request brings to be embedded, with what stands beside it, checked. */
+export interface ReceivedInput<Fields extends TObject> {
+  /** Files and fields named "text", in the order they came; the caller owns the uploads. */
+  parts: InputPart[];
+  /** Name of the first file that has one. */
   filename?: string;
   fields: Static<Fields>;
 }
 
 /**
- * Receives the request's one file; `schema` is what may stand beside it, as multipart fields or in the query.
- * @throws Problem when there is no file, several, or one that was refused, and when a field is not valid
+ * Receives files and texts that are one input; `schema` is what may stand beside them, as multipart fields or
+ * in the query.
+ * @throws Problem when there is no part, too many, or one that was refused, and when a field is not valid
  */
-export async function receiveFile<Fields extends TObject>(
+export async function receiveInput<Fields extends TObject>(
   request: FastifyRequest,
   schema: Fields,
-): Promise<ReceivedUpload<Fields>> {
-  const { files, fields } = await receiveFiles(request);
+): Promise<ReceivedInput<Fields>> {
+  const { files, fields, parts } = await receiveFiles(request);
   try {
-    const [file] = files;
-    if (file === undefined) throw noFile();
-    if (files.length > 1) throw new Problem('invalid_request', `Send one file; ${files.length} came.`);
-    if ('problem' in file) throw file.problem;
-    return { ...file, fields: parseFields(schema, { ...(request.query as object), ...fields }) };
+    const refused = files.find((file) => 'problem' in file);
+    if (refused !== undefined) throw refused.problem;
+    if (parts.length === 0) throw noFile();
+    if (parts.length > MAX_PARTS) throw tooManyParts(parts.length);
+    const filename = files.find((file) => file.filename !== undefined)?.filename;
+    const checked = parseFields(schema, { ...(request.query as object), ...fields });
+    return { parts, ...(filename === undefined ? {} : { filename }), fields: checked };
   } catch (error) {
     await disposeAll(files);
     throw error;
   }
 }
+
+const tooMuch = (limitBytes: number) =>
+  new Problem('too_large', `The files of one request may have ${limitBytes / 1e6} MB together.`, {
+    limit_bytes: limitBytes,
+  });
+
+const tooManyParts = (count: number) =>
+  new Problem('invalid_request', `One input has at most ${MAX_PARTS} parts; ${count} came.`, {
+    limit_parts: MAX_PARTS,
+  });
 
 export const noFile = () =>
   new Problem(

@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
-import type { Hit, ItemInfo } from '../src/index/store.js';
+import type { ItemInfo } from '../src/index/store.js';
 import { MODALITIES } from '../src/modality.js';
+import type { Found } from '../src/search/searcher.js';
 
 /** The shapes that several routes share. */
 
@@ -34,7 +35,24 @@ export const ScoredItem = Type.Object({
   id: Id,
   score: Type.Number({ description: 'Inner product in [-1, 1]; higher is closer.' }),
   modal_type: ModalityName,
-  metadata: MetadataObject,
+  metadata: Type.Optional(MetadataObject),
+  embedding: Type.Optional(Vector),
+});
+
+const INCLUDED = ['metadata', 'embedding'] as const;
+type Included = (typeof INCLUDED)[number];
+
+export const Included = Type.Array(Type.Enum([...INCLUDED]), {
+  uniqueItems: true,
+  maxItems: INCLUDED.length,
+  default: ['metadata'],
+  description: 'What each result brings besides its id, modality and score.',
+});
+
+/** A vector as it comes in: any length and norm, so that the error can say what is wrong with it. */
+export const Numbers = Type.Array(Type.Number(), {
+  maxItems: 65_536,
+  description: 'A ready vector of the length of this model; it is scaled to norm 1.',
 });
 
 const toFloat = (x: number) => Math.round(x * 1e9) / 1e9;
@@ -44,4 +62,13 @@ export const vectorToJson = (vector: Float32Array): number[] => Array.from(vecto
 
 export const itemToJson = ({ id, modality, metadata }: ItemInfo) => ({ id, modal_type: modality, metadata });
 
-export const hitToJson = ({ score, ...item }: Hit) => ({ ...itemToJson(item), score: toFloat(score) });
+/** A search result with what was asked to be included. */
+export function foundToJson({ score, vector, id, modality, metadata }: Found, included: readonly Included[]) {
+  return {
+    id,
+    score: toFloat(score),
+    modal_type: modality,
+    ...(included.includes('metadata') ? { metadata } : {}),
+    ...(vector === undefined ? {} : { embedding: vectorToJson(vector) }),
+  };
+}

@@ -19,7 +19,7 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
 };
 
 /**
- * Multipart fields, which are text, as the values of `schema`: numbers are converted, objects read as JSON.
+ * Multipart fields, which are text, as the values of `schema`: numbers are converted, objects and arrays read as JSON.
  * @throws Problem `invalid_request` that names the field
  */
 export function parseFields<Schema extends TObject>(schema: Schema, fields: Record<string, unknown>): Static<Schema> {
@@ -30,8 +30,8 @@ export function parseFields<Schema extends TObject>(schema: Schema, fields: Reco
 }
 
 function parseField(schema: TSchema | undefined, name: string, value: unknown): unknown {
-  if (typeof value !== 'string' || schema === undefined || !('type' in schema) || schema.type !== 'object')
-    return value;
+  const isJson = schema !== undefined && 'type' in schema && (schema.type === 'object' || schema.type === 'array');
+  if (typeof value !== 'string' || !isJson) return value;
   try {
     return JSON.parse(value);
   } catch {

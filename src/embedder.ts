@@ -102,7 +102,8 @@ export class Embedder {
     const decoded: Part[] = [];
     const modalities = new Set<Modality>();
     for (const part of parts) {
-      const { modality, ...content } = 'text' in part ? ({ modality: 'text', ...part } as const) : await this.decode(part, record, signal);
+      const { modality, ...content } =
+        'text' in part ? ({ modality: 'text', ...part } as const) : await this.decode(part, record, signal);
       modalities.add(modality);
       decoded.push(content);
     }

@@ -12,10 +12,13 @@ import { Serializer } from './encoder/serializer.js';
 import { readGpus } from './gpu.js';
 import { openFaissStore } from './index/faiss-store.js';
 import type { VectorStore } from './index/store.js';
+import { Inputs } from './inputs/inputs.js';
+import { MediaUrls } from './inputs/media-urls.js';
 import { Ffmpeg } from './media/ffmpeg.js';
 import { clearSpool } from './media/spool.js';
 import { Metrics } from './metrics.js';
 import { Permits } from './permits.js';
+import { Searcher } from './search/searcher.js';
 
 /** Everything behind the routes: made once per process, handed to them by `app.service`. */
 export interface Service {
@@ -24,7 +27,10 @@ export interface Service {
   metrics: Metrics;
   pool: EncoderPool;
   embedder: Embedder;
+  /** Reads what JSON says is to be embedded. */
+  inputs: Inputs;
   store: VectorStore;
+  searcher: Searcher;
   permits: Permits;
   /** Folder for files that are being received. */
   spoolFolder: string;
@@ -51,13 +57,15 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
   const cold = openColdCache(config);
   const cache = new Cache<Embedding>(config.CACHE_MB * 1e6, sizeOfEmbedding, metrics, cold);
   const embedder = new Embedder(model.manifest, serializer, pool, await Ffmpeg.locate(), cache, config);
+  const inputs = new Inputs(new MediaUrls(config.MAX_UPLOAD_MB * 1e6, spoolFolder));
+  const searcher = new Searcher(embedder, store, dim);
   const permits = new Permits(config.MAX_QUEUE, () => metrics.refused.inc({ reason: 'requests' }));
   const close = async () => {
     await pool.close();
     await store.close();
     await cold?.close();
   };
-  return { config, model, metrics, pool, embedder, store, permits, spoolFolder, close };
+  return { config, model, metrics, pool, embedder, inputs, store, searcher, permits, spoolFolder, close };
 }
 
 function openColdCache({ CACHE_DISK_MB, DATA_DIR }: Config): ColdCache<Embedding> | undefined {

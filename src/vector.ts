@@ -1,4 +1,4 @@
-import { Problem } from '../src/errors.js';
+import { Problem } from './errors.js';
 
 /** Vectors shorter than this have no direction worth the name. */
 const MIN_NORM = 1e-6;

@@ -1,0 +1,55 @@
+import { Problem } from '../errors.js';
+import type { MediaUrls } from './media-urls.js';
+import { disposeParts, type InputPart } from './part.js';
+
+/** One part as JSON says it: exactly one of the three. Pictures and clips are URLs. */
+export interface JsonPart {
+  text?: string | undefined;
+  image?: string | undefined;
+  video?: string | undefined;
+}
+
+/** What is to be embedded as JSON says it: one part, or several that make one sequence. */
+export interface JsonInput extends JsonPart {
+  parts?: readonly JsonPart[] | undefined;
+}
+
+const NAMES = ['text', 'image', 'video', 'parts'] as const;
+
+/** The names of those parts of an input that were given. */
+export const givenNames = (input: JsonInput): string[] => NAMES.filter((name) => input[name] !== undefined);
+
+/** Turns what JSON says into parts that can be embedded. */
+export class Inputs {
+  constructor(private readonly urls: MediaUrls) {}
+
+  /**
+   * The parts of `input`, in order; the caller owns their uploads.
+   * @param field where the input stands in the request, for errors
+   * @throws Problem `invalid_request` unless exactly one of text, image, video and parts is given
+   */
+  async open(input: JsonInput, field: string, signal?: AbortSignal): Promise<InputPart[]> {
+    const given = givenNames(input);
+    if (given.length !== 1) {
+      const came = given.length === 0 ? 'none came' : `${given.join(' and ')} came`;
+      throw new Problem('invalid_request', `Send one of ${NAMES.join(', ')} in ${field}; ${came}.`, { in: 'body' });
+    }
+    const parts = input.parts?.map((part, i) => [part, `${field}.parts.${i}`] as const) ?? [[input, field] as const];
+    const opened: InputPart[] = [];
+    try {
+      for (const [part, place] of parts) opened.push(await this.openPart(part, place, signal));
+      return opened;
+    } catch (error) {
+      await disposeParts(opened);
+      throw error;
+    }
+  }
+
+  private async openPart({ text, image, video }: JsonPart, field: string, signal?: AbortSignal): Promise<InputPart> {
+    if (text !== undefined) return { text };
+    const as = image === undefined ? 'video' : 'image';
+    const url = (image ?? video) as string;
+    const options = { field: `${field}.${as}`, ...(signal === undefined ? {} : { signal }) };
+    return { upload: await this.urls.open(url, options), as };
+  }
+}

@@ -1,0 +1,138 @@
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { jpeg, mp4 } from '../media-files.js';
+import { dot, problemOf, startServer, type TestServer } from '../server.js';
+
+interface Embedded {
+  embedding: number[];
+  modal_type: string;
+  tokens: number;
+  filename?: string;
+}
+
+let server: TestServer;
+let [red, clip]: Buffer[] = [];
+
+beforeAll(async () => {
+  [server, red, clip] = await Promise.all([startServer({ MAX_UPLOAD_MB: '2' }), jpeg('red'), mp4()]);
+});
+afterAll(() => server.close());
+
+const dataUrl = (bytes: Buffer | undefined, type = 'image/jpeg') => `data:${type};base64,${bytes?.toString('base64')}`;
+const picture = () => ({ image: dataUrl(red) });
+const video = () => ({ video: dataUrl(clip, 'video/mp4') });
+
+async function embed(body: object): Promise<Embedded> {
+  const response = await server.json('/embed', body);
+  expect(response.status).toBe(200);
+  const reply = (await response.json()) as Embedded;
+  expect(Math.hypot(...reply.embedding)).toBeCloseTo(1, 6);
+  return reply;
+}
+
+async function embedForm(parts: [name: string, value: string | Buffer | undefined][]): Promise<Response> {
+  const form = new FormData();
+  for (const [name, value] of parts) {
+    if (typeof value === 'string') form.append(name, value);
+    else form.append(name, new Blob([new Uint8Array(value ?? [])]), `${name}.bin`);
+  }
+  return fetch(`${server.url}/embed`, { method: 'POST', body: form });
+}
+
+describe('POST /embed', () => {
+  it('gives one part the vector it has alone', async () => {
+    const alone = (await (await server.json('/embed/text', { text: 'a red car' })).json()) as Embedded;
+    expect((await embed({ text: 'a red car' })).embedding).toEqual(alone.embedding);
+    expect((await embed({ parts: [{ text: 'a red car' }] })).embedding).toEqual(alone.embedding);
+    const file = (await (await server.form('/embed/image', { 'red.jpg': red as Buffer })).json()) as Embedded;
+    expect((await embed(picture())).embedding).toEqual(file.embedding);
+  });
+
+  it('makes one sequence of several parts: its length is their sum and its vector is another', async () => {
+    const [words, image, film] = [await embed({ text: 'at night' }), await embed(picture()), await embed(video())];
+    const both = await embed({ parts: [{ text: 'at night' }, picture()] });
+    expect(both).toMatchObject({ modal_type: 'image', tokens: words.tokens + image.tokens });
+    expect(dot(both.embedding, words.embedding)).toBeLessThan(0.999);
+    expect(dot(both.embedding, image.embedding)).toBeLessThan(0.999);
+    const all = await embed({ parts: [{ text: 'at night' }, picture(), video()] });
+    expect(all).toMatchObject({ modal_type: 'video', tokens: words.tokens + image.tokens + film.tokens });
+  });
+
+  it('takes the same parts as a form, where their order counts', async () => {
+    const parts = [{ text: 'a dog' }, picture(), { text: 'bites a man' }];
+    const turned = [{ text: 'bites a man' }, picture(), { text: 'a dog' }];
+    const fromForm = await embedForm([
+      ['text', 'a dog'],
+      ['photo', red],
+      ['text', 'bites a man'],
+    ]);
+    const { embedding, filename } = (await fromForm.json()) as Embedded;
+    expect(filename).toBe('photo.bin');
+    expect(embedding).toEqual((await embed({ parts })).embedding);
+    expect(embedding).not.toEqual((await embed({ parts: turned })).embedding);
+  });
+
+  it('stores mixed input as what it shows, with its words', async () => {
+    const body = { id: 'mixed', parts: [picture(), { text: 'a red wall' }] };
+    expect(await (await server.json('/items', body)).json()).toEqual({
+      id: 'mixed',
+      modal_type: 'image',
+      metadata: { text: 'a red wall' },
+    });
+  });
+
+  it.each([
+    ['nothing', {}, 400, 'invalid_request', ''],
+    ['two inputs', { text: 'a', parts: [{ text: 'b' }] }, 400, 'invalid_request', ''],
+    ['no parts', { parts: [] }, 400, 'invalid_request', 'parts'],
+    ['too many parts', { parts: Array(17).fill({ text: 'a' }) }, 400, 'invalid_request', 'parts'],
+    ['a part that is two', { parts: [{ text: 'a', image: 'data:,' }] }, 400, 'invalid_request', 'parts.0'],
+    ['a URL of another kind', { image: 'file:///etc/passwd' }, 400, 'invalid_request', 'image'],
+    ['a URL on another host', { image: 'https://example.com/a.png' }, 400, 'invalid_request', 'image'],
+    ['a data: URL without base64', { image: 'data:image/png,abc' }, 400, 'invalid_request', 'image'],
+    ['what is not base64', { parts: [{ image: 'data:;base64,a*b' }] }, 400, 'invalid_request', 'parts.0.image'],
+    ['an empty file', { image: 'data:;base64,' }, 400, 'empty_body', undefined],
+    ['a text as a picture', { image: dataUrl(Buffer.from('hello')) }, 415, 'unsupported_media', undefined],
+    [
+      'a file over the limit',
+      { image: dataUrl(Buffer.concat([Buffer.from([0xff, 0xd8, 0xff]), Buffer.alloc(3e6)])) },
+      413,
+      'too_large',
+      undefined,
+    ],
+    ['blank words', { parts: [{ text: ' ' }, { text: '\n' }] }, 400, 'invalid_request', undefined],
+  ])('refuses %s', async (_, body, status, code, field) => {
+    const problem = await problemOf(await server.json('/embed', body));
+    expect(problem).toMatchObject({ status, code, ...(field === undefined ? {} : { field }) });
+  });
+
+  it('refuses a sequence longer than the model takes, and names the limit', async () => {
+    const problem = await problemOf(await server.json('/embed', { parts: Array(16).fill(video()) }));
+    expect(problem).toMatchObject({ status: 413, code: 'too_large', limit_tokens: 576 });
+  });
+
+  it('refuses a still where a clip is said to come, and a form with a field it does not know', async () => {
+    const still = await server.json('/embed', { video: picture().image });
+    expect(await problemOf(still)).toMatchObject({ status: 415, code: 'wrong_modality' });
+    const form = await embedForm([
+      ['photo', red],
+      ['colour', 'red'],
+    ]);
+    expect(await problemOf(form)).toMatchObject({ status: 400, code: 'invalid_request', field: 'colour' });
+  });
+
+  it('refuses files that are too large together', async () => {
+    const large = Buffer.concat([red as Buffer, Buffer.alloc(1.1e6)]);
+    const response = await embedForm([
+      ['a', large],
+      ['b', large],
+      ['c', large],
+    ]);
+    expect(await problemOf(response)).toMatchObject({ status: 413, code: 'too_large', limit_bytes: 2e6 });
+  });
+
+  it('leaves no file behind', async () => {
+    expect(await readdir(path.join(server.dataDir, 'spool')).catch(() => [])).toEqual([]);
+  });
+});
