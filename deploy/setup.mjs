@@ -39,8 +39,9 @@ function run(command, args, { cwd = ROOT, timeout, quiet = false } = {}) {
   });
   const ok = result.status === 0;
   if (!ok && !quiet) {
-    const output = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`;
-    console.error(`$ ${command} ${args.join(' ')}\n${output.split('\n').slice(-40).join('\n')}`);
+    const lines = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`.split('\n');
+    const shown = lines.length > 60 ? [...lines.slice(0, 20), '...', ...lines.slice(-30)] : lines;
+    console.error(`$ ${command} ${args.join(' ')}\n${shown.join('\n')}`);
   }
   return ok;
 }
