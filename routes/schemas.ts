@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import type { ItemInfo } from '../src/index/store.js';
+import { type limitsOf, MAX_RESULTS, MAX_TEXT_CHARACTERS } from '../src/limits.js';
 import { MODALITIES } from '../src/modality.js';
 import type { Found } from '../src/search/searcher.js';
 
@@ -20,9 +21,9 @@ export const Id = Type.String({
 
 export const MetadataObject = Type.Record(Type.String(), Type.Unknown(), { description: 'Any JSON object.' });
 
-export const Text = Type.String({ minLength: 1, maxLength: 1_000_000 });
+export const Text = Type.String({ minLength: 1, maxLength: MAX_TEXT_CHARACTERS });
 
-export const TopK = Type.Integer({ minimum: 1, maximum: 1000, default: 5, description: 'Results wanted.' });
+export const TopK = Type.Integer({ minimum: 1, maximum: MAX_RESULTS, default: 5, description: 'Results wanted.' });
 
 export const StoredItem = Type.Object({
   id: Id,
@@ -54,6 +55,32 @@ export const Numbers = Type.Array(Type.Number(), {
   maxItems: 65_536,
   description: 'A ready vector of the length of this model; it is scaled to norm 1.',
 });
+
+const limit = (description: string) => Type.Integer({ description });
+
+/** What a request can meet; each is a setting, or the model's. */
+export const Limits = Type.Object(
+  {
+    text_characters: limit('Characters of one text.'),
+    text_tokens: limit('Tokens of text of one input; longer text is cut, and the reply says so.'),
+    sequence_tokens: limit('Tokens of one input: text and patches of its pictures.'),
+    image_pixels: limit('Pixels of one picture.'),
+    video_seconds: limit('Seconds of one clip.'),
+    video_frames: limit('Frames the model sees of one clip, evenly over its length.'),
+    decode_seconds: limit('Seconds that decoding one file may take.'),
+    upload_bytes: limit('Bytes of one file, and of all files of one request.'),
+    json_bytes: limit('Bytes of one JSON body.'),
+    parts_per_input: limit('Parts of one mixed input.'),
+    inputs_per_request: limit('Texts of one request.'),
+    openai_inputs_per_request: limit('Inputs of one request to /v1/embeddings.'),
+    results_per_search: limit('Results of one search, those passed over counted.'),
+    metadata_bytes: limit('Bytes of the metadata of one item, as JSON.'),
+    batch_size: limit('Inputs that the model takes in one pass.'),
+    batch_tokens: limit('Tokens of one pass, padding counted.'),
+    queue: limit('Requests under way, and inputs waiting for the model; beyond it new ones get 503.'),
+  } satisfies Record<keyof ReturnType<typeof limitsOf>, unknown>,
+  { title: 'Limits' },
+);
 
 const toFloat = (x: number) => Math.round(x * 1e9) / 1e9;
 

@@ -78,7 +78,8 @@ export class Searcher {
       ...(filter === undefined ? {} : { filter }),
     });
     const others = hits.filter(({ id }) => !named.has(id)).slice(offset, offset + count);
-    return minScore === undefined ? others : others.filter(({ score }) => score >= minScore);
+    // Scores are float32: so is a limit that was copied from one.
+    return minScore === undefined ? others : others.filter(({ score }) => score >= Math.fround(minScore));
   }
 
   private async addVectors(hits: readonly Hit[]): Promise<Found[]> {
