@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
-import { Counts } from './schemas.js';
+import { limitsOf } from '../src/limits.js';
+import { Counts, Limits } from './schemas.js';
 
 const Health = Type.Object({
   live: Type.Boolean({ description: 'The process answers.' }),
@@ -9,11 +10,13 @@ const Health = Type.Object({
   device: Type.Union([Type.String(), Type.Null()]),
   index: Type.Object({ store: Type.String(), size: Type.Integer(), vectors: Counts }),
   uptime_seconds: Type.Number(),
+  limits: Limits,
 });
 
 export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { config, model, pool, store } = app.service;
   const { name, revision, dim } = model.manifest;
+  const limits = limitsOf(config, model.manifest);
 
   app.get('/health', { schema: { response: { 200: Health, 503: Health } } }, async (_request, reply) => {
     const vectors = await store.count();
@@ -25,6 +28,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
       device: pool.device ?? null,
       index: { store: config.STORE, size: vectors.text + vectors.image + vectors.video, vectors },
       uptime_seconds: Math.round(process.uptime()),
+      limits,
     });
   });
 };

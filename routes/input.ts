@@ -4,7 +4,8 @@ import { Text } from './schemas.js';
 
 /** How JSON says what is to be embedded; several routes take it. */
 
-const mediaUrl = (what: string) =>
+/** A file, by URL. */
+export const mediaUrl = (what: string) =>
   Type.String({
     pattern: '^([Dd][Aa][Tt][Aa]|[Hh][Tt][Tt][Pp][Ss]?):',
     description: `${what} as a data: URL with base64; an https: URL where the service is set up to fetch from its host.`,

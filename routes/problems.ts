@@ -29,8 +29,22 @@ function send(problem: Problem, request: FastifyRequest, reply: FastifyReply): F
   if (problem.status >= 500) request.log.error({ err: problem.cause ?? problem }, problem.message);
   const { retry_after_seconds: retryAfterSeconds } = problem.extensions;
   if (problem.status === 503) reply.header('retry-after', String(retryAfterSeconds ?? 1));
-  const document = problem.toDocument(request.id);
+  const document = { ...problem.toDocument(request.id), ...openAiError(problem, request) };
   return reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(document);
+}
+
+const OPENAI_ERROR_TYPES: Record<number, string> = {
+  401: 'authentication_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  429: 'rate_limit_error',
+};
+
+/** Under /v1 the document has one member more, where clients of OpenAI's interface look for the message. */
+function openAiError({ status, detail, code, extensions }: Problem, { url }: FastifyRequest): Record<string, unknown> {
+  if (!url.startsWith('/v1/')) return {};
+  const type = OPENAI_ERROR_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error');
+  return { error: { message: detail, type, param: extensions.field ?? null, code } };
 }
 
 /** What a client may know of an error: its own mistakes in full, of ours only that there was one. */

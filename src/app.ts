@@ -6,6 +6,7 @@ import { embedRoutes } from '../routes/embed.js';
 import { healthRoutes } from '../routes/health.js';
 import { itemRoutes } from '../routes/items.js';
 import { metricsRoutes } from '../routes/metrics.js';
+import { openAiRoutes } from '../routes/openai.js';
 import { answerProblems } from '../routes/problems.js';
 import { observeRequests } from '../routes/request.js';
 import { retrieveRoutes } from '../routes/retrieve.js';
@@ -19,8 +20,6 @@ declare module 'fastify' {
   }
 }
 
-/** Largest JSON body, in bytes: a thousand ready vectors, or long texts. Files have a limit of their own. */
-const MAX_JSON_BYTES = 16_000_000;
 const MAX_FIELD_BYTES = 1_000_000;
 const REQUEST_TIMEOUT_MS = 300_000;
 
@@ -31,7 +30,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
     // One line per request, with its status and time, is written by `observeRequests`.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: () => crypto.randomUUID(),
-    bodyLimit: MAX_JSON_BYTES,
+    bodyLimit: config.MAX_JSON_MB * 1e6,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
   }).withTypeProvider<TypeBoxTypeProvider>();
@@ -50,7 +49,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
     limits: { fileSize: config.MAX_UPLOAD_MB * 1e6, files: 64, fields: 64, parts: 128, fieldSize: MAX_FIELD_BYTES },
     throwFileSizeLimit: false,
   });
-  for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, healthRoutes, metricsRoutes])
+  for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, openAiRoutes, healthRoutes, metricsRoutes])
     await app.register(routes);
   return app;
 }

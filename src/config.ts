@@ -21,6 +21,7 @@ export const Settings = Type.Object({
   STORE: Type.Enum(['faiss'], { default: 'faiss', description: 'Where vectors are kept.' }),
   CORS_ORIGINS: text('', 'Origins that browsers may call from, separated by commas; none by default.'),
   MAX_UPLOAD_MB: integer(64, 1, 4096, 'Largest file or body accepted, in MB (10^6 bytes).'),
+  MAX_JSON_MB: integer(16, 1, 512, 'Largest JSON body accepted, in MB; pictures in it count as base64.'),
   MAX_IMAGE_PIXELS: integer(100_000_000, 1, 1_000_000_000, 'Most pixels of a picture, or of one video frame.'),
   MAX_VIDEO_SECONDS: integer(600, 1, 86_400, 'Longest video accepted, in seconds.'),
   MAX_DECODE_SECONDS: integer(60, 1, 3600, 'Longest time one file may take to decode, in seconds.'),

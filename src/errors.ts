@@ -10,6 +10,7 @@ const PROBLEMS = {
   unauthorized: [401, 'An API key is needed'],
   forbidden: [403, 'This API key may not do that'],
   not_found: [404, 'Not found'],
+  model_not_found: [404, 'There is no such model'],
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long to arrive'],
   conflict: [409, 'The request conflicts with what is stored'],

@@ -19,3 +19,18 @@ export function toUnitVector(numbers: readonly number[], dim: number): Float32Ar
   }
   return Float32Array.from(numbers, (x) => x / norm);
 }
+
+/**
+ * The first `length` numbers of a vector, on the unit sphere again. It means something where the model was
+ * trained for that length (Kusupati et al. 2022, Matryoshka Representation Learning).
+ */
+export function shorten(vector: Float32Array, length: number): Float32Array {
+  return length === vector.length ? vector : toUnitVector(Array.from(vector.subarray(0, length)), length);
+}
+
+/** The vector as OpenAI's base64 encodes it: float32, least byte first. */
+export function toBase64(vector: Float32Array): string {
+  const bytes = Buffer.alloc(vector.length * 4);
+  for (const [i, x] of vector.entries()) bytes.writeFloatLE(x, i * 4);
+  return bytes.toString('base64');
+}

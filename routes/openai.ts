@@ -1,0 +1,188 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyRequest } from 'fastify';
+import { type Static, Type } from 'typebox';
+import type { Embedding } from '../src/embedding.js';
+import { Problem } from '../src/errors.js';
+import type { JsonInput } from '../src/inputs/inputs.js';
+import { limitsOf, MAX_OPENAI_INPUTS, MAX_PARTS } from '../src/limits.js';
+import { inputsOf } from '../src/openai/content.js';
+import { settleAll } from '../src/settle.js';
+import { shorten, toBase64 } from '../src/vector.js';
+import { mediaUrl } from './input.js';
+import { embedOptions, jsonBody } from './receive.js';
+import { Limits, Text, vectorToJson } from './schemas.js';
+
+const closed = { additionalProperties: false };
+const url = (what: string) => Type.Union([mediaUrl(what), Type.Object({ url: mediaUrl(what) })]);
+
+const ContentPart = Type.Union(
+  [
+    Type.Object({ type: Type.Literal('text'), text: Text }, closed),
+    Type.Object({ type: Type.Literal('image_url'), image_url: url('A picture') }, closed),
+    Type.Object({ type: Type.Literal('video_url'), video_url: url('A clip') }, closed),
+  ],
+  { title: 'ContentPart' },
+);
+const Parts = Type.Array(ContentPart, {
+  minItems: 1,
+  maxItems: MAX_PARTS,
+  description: 'Several parts, in order: one vector.',
+});
+const Inputs = Type.Array(Type.Union([Text, Parts]), {
+  minItems: 1,
+  maxItems: MAX_OPENAI_INPUTS,
+  description: 'Several inputs: a vector each.',
+});
+const Message = Type.Object({ role: Type.Optional(Type.String()), content: Type.Union([Text, Parts]) }, closed);
+
+const EmbeddingsBody = Type.Object(
+  {
+    input: Type.Optional(Type.Union([Text, Parts, Inputs])),
+    messages: Type.Optional(
+      Type.Array(Message, {
+        minItems: 1,
+        maxItems: MAX_PARTS,
+        description: 'Instead of "input": all that is said in the messages, as one vector.',
+      }),
+    ),
+    model: Type.Optional(Type.String({ description: 'As /v1/models names it.' })),
+    encoding_format: Type.Enum(['float', 'base64'], { default: 'float' }),
+    dimensions: Type.Optional(
+      Type.Integer({ minimum: 1, description: 'A shorter vector, of a length that /v1/models lists.' }),
+    ),
+    user: Type.Optional(Type.String({ description: 'Not used.' })),
+  },
+  { ...closed, title: 'EmbeddingsRequest' },
+);
+
+const EmbeddingsReply = Type.Object({
+  object: Type.Literal('list'),
+  data: Type.Array(
+    Type.Object({
+      object: Type.Literal('embedding'),
+      index: Type.Integer(),
+      embedding: Type.Union([
+        Type.Array(Type.Number()),
+        Type.String({ description: 'float32, least byte first, in base64.' }),
+      ]),
+    }),
+  ),
+  model: Type.String(),
+  usage: Type.Object({ prompt_tokens: Type.Integer(), total_tokens: Type.Integer() }),
+});
+
+const ModelCard = Type.Object(
+  {
+    id: Type.String(),
+    object: Type.Literal('model'),
+    created: Type.Integer({ description: 'Not known: 0.' }),
+    owned_by: Type.String(),
+    revision: Type.String(),
+    licence: Type.String(),
+    description: Type.String(),
+    modalities: Type.Array(Type.String()),
+    dimensions: Type.Array(Type.Integer(), { description: 'Lengths of vector, the full one first.' }),
+    limits: Limits,
+  },
+  { title: 'Model' },
+);
+const ModelList = Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelCard) });
+const ModelPath = Type.Object({ id: Type.String({ minLength: 1, maxLength: 256 }) });
+
+/** What clients of OpenAI's embeddings interface call; their errors are problem documents with an `error` member. */
+export const openAiRoutes: FastifyPluginAsyncTypebox = async (app) => {
+  const { config, embedder, inputs, model } = app.service;
+  const { manifest } = model;
+  const lengths = [...new Set([manifest.dim, ...manifest.matryoshka])];
+  const card: Static<typeof ModelCard> = {
+    id: manifest.name,
+    object: 'model',
+    created: 0,
+    owned_by: 'onespace',
+    revision: manifest.revision,
+    licence: manifest.licence,
+    description: manifest.description,
+    modalities: [...manifest.modalities],
+    dimensions: lengths,
+    limits: limitsOf(config, manifest),
+  };
+
+  app.post(
+    '/v1/embeddings',
+    {
+      config: { encodes: true },
+      preValidation: async ({ body }) => refuseTokens(body),
+      schema: {
+        body: { content: { 'application/json': { schema: EmbeddingsBody } } },
+        response: { 200: EmbeddingsReply },
+      },
+    },
+    async (request) => {
+      const { input, messages, model: name, encoding_format, dimensions } = jsonBody<typeof EmbeddingsBody>(request);
+      checkModel(name);
+      checkDimensions(dimensions);
+      checkOneOf(input, messages);
+      const embeddings = await embedAll(request, inputsOf(input, messages));
+      const encode = encoding_format === 'base64' ? toBase64 : vectorToJson;
+      const tokens = embeddings.reduce((sum, { tokens }) => sum + tokens, 0);
+      return {
+        object: 'list' as const,
+        data: embeddings.map(({ vector }, index) => ({
+          object: 'embedding' as const,
+          index,
+          embedding: encode(shorten(vector, dimensions ?? manifest.dim)),
+        })),
+        model: manifest.name,
+        usage: { prompt_tokens: tokens, total_tokens: tokens },
+      };
+    },
+  );
+
+  app.get('/v1/models', { schema: { response: { 200: ModelList } } }, async () => ({
+    object: 'list' as const,
+    data: [card],
+  }));
+
+  app.get('/v1/models/:id', { schema: { params: ModelPath, response: { 200: ModelCard } } }, async ({ params }) => {
+    checkModel(params.id);
+    return card;
+  });
+
+  async function embedAll(request: FastifyRequest, all: readonly JsonInput[]): Promise<Embedding[]> {
+    const embed = async (input: JsonInput, field: string) =>
+      embedder.embed(await inputs.open(input, field, request.clientSignal), embedOptions(request));
+    const numbered = all.map((input, i) => [input, all.length === 1 ? 'body.input' : `body.input.${i}`] as const);
+    const settled = await settleAll(numbered, 2 * config.MAX_BATCH_SIZE, ([input, field]) => embed(input, field));
+    return settled.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      return outcome.value;
+    });
+  }
+
+  function checkModel(name: string | undefined): void {
+    if (name === undefined || name === manifest.name) return;
+    const detail = `There is no model "${name}" here; this service has "${manifest.name}".`;
+    throw new Problem('model_not_found', detail, { in: 'body', field: 'model' });
+  }
+
+  function checkDimensions(dimensions: number | undefined): void {
+    if (dimensions === undefined || lengths.includes(dimensions)) return;
+    const detail = `body.dimensions must be one of ${lengths.join(', ')}; ${dimensions} came.`;
+    throw new Problem('invalid_request', detail, { in: 'body', field: 'dimensions', allowed: lengths });
+  }
+};
+
+function checkOneOf(input: Static<typeof EmbeddingsBody>['input'], messages: unknown): void {
+  if ((input === undefined) === (messages === undefined)) {
+    throw new Problem('invalid_request', 'Send one of "input" and "messages".', { in: 'body', field: 'input' });
+  }
+}
+
+/** Token ids are numbers of another model's vocabulary; they would be valid nonsense here. */
+function refuseTokens(body: unknown): void {
+  const input = typeof body === 'object' && body !== null && 'input' in body ? body.input : undefined;
+  const isNumbers = (value: unknown) => Array.isArray(value) && typeof value[0] === 'number';
+  if (!isNumbers(input) && !(Array.isArray(input) && isNumbers(input[0]))) return;
+  const detail = 'body.input holds token ids; this model has a tokenizer of its own: send the text itself.';
+  throw new Problem('invalid_request', detail, { in: 'body', field: 'input' });
+}
