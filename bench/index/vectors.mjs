@@ -1,0 +1,47 @@
+/** The vectors of the benches: the same in every process, without a file between them. */
+export const DIM = 256;
+
+/** Uniform numbers in [-0.5, 0.5). Source: mulberry32 by Tommy Ettinger. */
+export function randomFrom(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32 - 0.5;
+  };
+}
+
+export function unitVector(random) {
+  const vector = Float32Array.from({ length: DIM }, random);
+  let squares = 0;
+  for (const value of vector) squares += value * value;
+  const norm = Math.sqrt(squares);
+  return vector.map((value) => value / norm);
+}
+
+/** Clustered like embeddings are: around one of 1,000 centres. */
+export function* embeddings(count, seed = 1) {
+  const random = randomFrom(seed);
+  const centres = Array.from({ length: 1000 }, () => unitVector(random));
+  for (let i = 0; i < count; i++) {
+    const centre = centres[Math.floor((random() + 0.5) * centres.length)];
+    const vector = centre.map((value) => value + 0.06 * random());
+    let squares = 0;
+    for (const value of vector) squares += value * value;
+    yield vector.map((value) => value / Math.sqrt(squares));
+  }
+}
+
+export const queries = (count) => {
+  const found = [];
+  // Drawn from the same centres, after the stored ones.
+  for (const vector of embeddings(count + 1000)) found.push(vector);
+  return found.slice(-count);
+};
+
+/** The q-th quantile of some times, as text in milliseconds. */
+export function quantile(times, q) {
+  const sorted = [...times].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
+}
