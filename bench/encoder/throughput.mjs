@@ -1,0 +1,126 @@
+/**
+ * How near the service comes to what the machine can do, side by side in one run.
+ *
+ *   node bench/encoder/throughput.mjs [--seconds 5] [--only text]
+ *
+ * The sketch. The bundled model has 4.7 M weights in its blocks: 9.4 MFLOP a token and layer stack, so 8 tokens
+ * are 75 MFLOP and 16 patches 150 MFLOP; two cores that sustain 60 GFLOP/s each do 1,600 texts or 800 images a
+ * second. A 12-megapixel JPEG costs its entropy decoding whatever is done after (about 50 ms of one core, 40 a
+ * second on two); 300 frames of 720p h264 about 0.4 s of one core. So text is bound by the model, media by the
+ * decoder, and HTTP (0.2 ms of one core a request) must hide in between: on two cores it cannot be free for texts.
+ *
+ * service: over HTTP, the load generator on the same cores. bare: decode and ONNX Runtime in one process, best
+ * batch, no HTTP. limit: the slower of decoding alone and inference alone, each with every core to itself.
+ */
+
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { load } from '../load.mjs';
+import { startService } from '../service.mjs';
+import { printTable } from '../table.mjs';
+import { openBare, pipeline, rate } from './bare.mjs';
+import { clips, jpegs, texts } from './workloads.mjs';
+
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '5' }, only: { type: 'string', default: '' } },
+});
+const SECONDS = Number(values.seconds);
+const CONCURRENCIES = [1, 8, 64];
+/** Inputs of one call of the bare loop; the best of several tried. */
+const BATCH = { text: [16, 64], image: [8, 16], video: [2, 4] };
+
+const cycle = (items) => {
+  let next = 0;
+  return () => items[next++ % items.length];
+};
+
+const textRequest = (text) => ({ path: '/embed/text', type: 'application/json', body: JSON.stringify({ text }) });
+const fileRequest = (route, type) => (body) => ({ path: `/embed/${route}`, type, body });
+
+async function makeWorkloads() {
+  const all = [
+    { name: 'text, 8 tokens', kind: 'text', make: async () => texts(8, 4096), request: textRequest },
+    { name: 'text, 64 tokens', kind: 'text', make: async () => texts(64, 4096), request: textRequest },
+    { name: 'JPEG, 512x512', kind: 'image', make: () => jpegs(512, 512), request: fileRequest('image', 'image/jpeg') },
+    {
+      name: 'JPEG, 12 megapixels',
+      kind: 'image',
+      make: () => jpegs(4000, 3000),
+      request: fileRequest('image', 'image/jpeg'),
+    },
+    { name: 'MP4, 10 s of 720p', kind: 'video', make: clips, request: fileRequest('video', 'video/mp4') },
+  ];
+  return all.filter(({ name }) => name.includes(values.only));
+}
+
+/** The bare loop's best rate, and the limit: the slower of its two halves alone. */
+async function measureBare(bare, { kind, items }, folder) {
+  const next = cycle(await uploads(kind, items, folder));
+  const prepare = kind === 'text' ? async () => bare.tokenize(next()) : () => bare.decode(next());
+  const sequences = await Promise.all(Array.from({ length: 64 }, prepare));
+  let [best, infer] = [0, 0];
+  for (const size of BATCH[kind]) {
+    best = Math.max(best, await pipeline(prepare, bare.infer, size, SECONDS));
+    infer = Math.max(infer, size * (await rate(() => bare.infer(sequences.slice(0, size)), 1, SECONDS / 2)));
+  }
+  const decode = kind === 'text' ? Infinity : await rate(prepare, 2 * availableParallelism(), SECONDS);
+  return { best, limit: Math.min(infer, decode) };
+}
+
+/** Inputs as the decoders take them: videos in files, as an upload leaves them. */
+async function uploads(kind, items, folder) {
+  if (kind === 'text') return items;
+  return Promise.all(
+    items.map(async (bytes, i) => {
+      const common = {
+        size: bytes.length,
+        sha256: createHash('sha256').update(bytes).digest('hex'),
+        dispose: async () => {},
+      };
+      if (kind === 'image') return { ...common, modality: 'image', format: 'jpeg', bytes };
+      const file = path.join(folder, `${i}.mp4`);
+      await writeFile(file, bytes);
+      return { ...common, modality: 'video', format: 'mp4', path: file };
+    }),
+  );
+}
+
+async function measureService(url, { request, items }) {
+  const next = cycle(items.map(request));
+  await load(url, { concurrency: 4, seconds: 1, next });
+  const runs = [];
+  for (const concurrency of CONCURRENCIES)
+    runs.push({ concurrency, ...(await load(url, { concurrency, seconds: SECONDS, next })) });
+  return runs;
+}
+
+console.log(`${cpus()[0].model}, ${availableParallelism()} cores, Node ${process.version}, ${SECONDS} s a cell`);
+const folder = await mkdtemp(path.join(tmpdir(), 'onespace-bench-'));
+const rows = [];
+for (const workload of await makeWorkloads()) {
+  workload.items = await workload.make();
+  const service = await startService();
+  const runs = await measureService(service.url, workload);
+  await service.stop();
+  const bare = await openBare();
+  const { best, limit } = await measureBare(bare, workload, folder);
+  await bare.close();
+  for (const { concurrency, perSecond, p50Ms, p99Ms } of runs) {
+    rows.push({
+      input: workload.name,
+      concurrency,
+      'service /s': perSecond,
+      'p50 ms': p50Ms,
+      'p99 ms': p99Ms,
+      'bare /s': best,
+      'limit /s': limit,
+      'service / bare': perSecond / best,
+    });
+  }
+  console.error(`${workload.name}: done`);
+}
+printTable('Throughput', rows);
+await rm(folder, { recursive: true });

@@ -1,0 +1,67 @@
+/** What the benchmark embeds: made here, the same every time, no two inputs alike (nothing may come from a cache). */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import sharp from 'sharp';
+
+const run = promisify(execFile);
+const VARIANTS = 16;
+
+/** A seeded generator of numbers in [0, 1) (mulberry32). */
+export function random(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const WORDS = 'red blue green cat dog car tree house river moon star fish bird cake clock shoe'.split(' ');
+
+/** Texts of exactly `tokens` tokens: every word above is one token. */
+export function texts(tokens, count, seed = tokens) {
+  const next = random(seed);
+  return Array.from({ length: count }, () =>
+    Array.from({ length: tokens }, () => WORDS[Math.floor(next() * WORDS.length)]).join(' '),
+  );
+}
+
+/** Photo-like JPEGs: smooth shapes under noise, so that they compress and decode like camera pictures. */
+export async function jpegs(width, height) {
+  const make = async (_, i) => {
+    const next = random(i + 1);
+    const small = Uint8Array.from({ length: 48 * 36 * 3 }, () => next() * 256);
+    const base = sharp(small, { raw: { width: 48, height: 36, channels: 3 } }).resize(width, height, {
+      kernel: 'cubic',
+    });
+    const grain = {
+      create: { width, height, channels: 3, background: 'grey', noise: { type: 'gaussian', mean: 128, sigma: 20 } },
+    };
+    const noise = await sharp(grain).png({ compressionLevel: 0 }).toBuffer();
+    return base
+      .composite([{ input: noise, blend: 'soft-light' }])
+      .jpeg({ quality: 88 })
+      .toBuffer();
+  };
+  return Promise.all(Array.from({ length: VARIANTS }, make));
+}
+
+/** Ten seconds of 720p h264, as a phone would send them. */
+export async function clips() {
+  const folder = await mkdtemp(path.join(tmpdir(), 'onespace-bench-'));
+  const make = async (_, i) => {
+    const file = path.join(folder, `${i}.mp4`);
+    const source = `testsrc2=duration=10:size=1280x720:rate=30,hue=h=${i * 20},noise=alls=12:allf=t`;
+    const encode = ['-c:v', 'libx264', '-preset', 'fast', '-crf', '26', '-pix_fmt', 'yuv420p'];
+    await run('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', source, ...encode, file]);
+    return readFile(file);
+  };
+  const made = [];
+  for (let i = 0; i < 4; i++) made.push(await make(null, i));
+  await rm(folder, { recursive: true });
+  return made;
+}

@@ -1,0 +1,47 @@
+import http from 'node:http';
+
+/** Latencies and throughput of one run. */
+export function summarise(latenciesMs, seconds) {
+  const sorted = Float64Array.from(latenciesMs).sort();
+  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+  return { perSecond: sorted.length / seconds, p50Ms: at(0.5), p99Ms: at(0.99), count: sorted.length };
+}
+
+/**
+ * Keeps `concurrency` requests under way for `seconds` over connections that stay open.
+ * @param next gives each request: {path, type, body}
+ * @param check may look at a reply's JSON; what it throws ends the run
+ */
+export async function load(url, { concurrency, seconds, next, check }) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: concurrency });
+  const latenciesMs = [];
+  const end = performance.now() + seconds * 1000;
+  const start = performance.now();
+  const worker = async () => {
+    while (performance.now() < end) {
+      const request = next();
+      const sent = performance.now();
+      const { status, body } = await post(url, agent, request);
+      latenciesMs.push(performance.now() - sent);
+      if (status !== 200) throw new Error(`${request.path} answered ${status}: ${body.toString().slice(0, 300)}`);
+      check?.(request, JSON.parse(body));
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  agent.destroy();
+  return summarise(latenciesMs, (performance.now() - start) / 1000);
+}
+
+export function post(url, agent, { path, type, body }) {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) };
+    const request = http.request(new URL(path, url), { method: 'POST', agent, headers }, (response) => {
+      const chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk));
+      response.on('end', () => resolve({ status: response.statusCode, body: Buffer.concat(chunks) }));
+      response.on('error', reject);
+    });
+    request.on('error', reject);
+    request.end(body);
+  });
+}
