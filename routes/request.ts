@@ -35,7 +35,7 @@ export function observeRequests(app: FastifyInstance): void {
       request.stages.set(stage, (request.stages.get(stage) ?? 0) + seconds);
     };
     reply.header('x-request-id', request.id);
-    if (request.routeOptions.config.encodes) reply.raw.once('close', permits.take());
+    if (request.routeOptions.config.encodes) reply.raw.once('close', permits.take(bodyBytes(request)));
   });
 
   let closing = false;
@@ -55,6 +55,14 @@ export function observeRequests(app: FastifyInstance): void {
     metrics.requestSeconds.observe(labels, reply.elapsedTime / 1000);
     request.log.info(logLine(request, reply), 'request');
   });
+}
+
+/** What a body will need: what its header says, or all that is allowed when it does not say. */
+function bodyBytes({ headers, server }: FastifyRequest): number {
+  const limit = server.service.config.MAX_UPLOAD_MB * 1e6;
+  const said = Number(headers['content-length']);
+  if (said >= 0) return Math.min(said, limit);
+  return headers['transfer-encoding'] === undefined ? 0 : limit;
 }
 
 function signalOf(reply: FastifyReply): AbortSignal {

@@ -32,6 +32,7 @@ export const Settings = Type.Object({
     description: 'Frames sampled per second of video.',
   }),
   MAX_QUEUE: integer(512, 1, 100_000, 'Requests waiting for the model before new ones get 503.'),
+  MAX_INFLIGHT_MB: integer(512, 1, 1_000_000, 'Bodies of all requests under way, in MB, before new ones get 503.'),
   MAX_BATCH_TOKENS: integer(2048, 64, 1_000_000, 'Tokens of one batch, padding counted.'),
   MAX_BATCH_SIZE: integer(64, 1, 4096, 'Inputs of one batch.'),
   CACHE_MB: integer(64, 0, 100_000, 'Memory for embeddings of inputs seen before, in MB; 0 turns the cache off.'),

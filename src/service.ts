@@ -59,7 +59,8 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
   const embedder = new Embedder(model.manifest, serializer, pool, await Ffmpeg.locate(), cache, config);
   const inputs = new Inputs(new MediaUrls(config.MAX_UPLOAD_MB * 1e6, spoolFolder));
   const searcher = new Searcher(embedder, store, dim);
-  const permits = new Permits(config.MAX_QUEUE, () => metrics.refused.inc({ reason: 'requests' }));
+  const limits = { requests: config.MAX_QUEUE, bytes: config.MAX_INFLIGHT_MB * 1e6 };
+  const permits = new Permits(limits, (reason) => metrics.refused.inc({ reason }));
   const close = async () => {
     await pool.close();
     await store.close();
