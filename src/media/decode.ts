@@ -4,6 +4,7 @@ import type { Ffmpeg } from './ffmpeg.js';
 import type { Frame, FrameSampling, FrameShape } from './frame.js';
 import { decodeImage, inspectImage } from './image.js';
 import type { MediaLimits } from './limits.js';
+import { whenRoomFor } from './sharp.js';
 import type { ImageUpload, Upload } from './spool.js';
 import { decodeVideo } from './video.js';
 
@@ -46,9 +47,11 @@ async function decodeImageFile(upload: ImageUpload, options: DecodeOptions): Pro
   const info = await inspectImage(upload, limits);
   const isAnimated = info.delaysMs.length > 1;
   if (as === 'video' && !isAnimated) throw wrongModality(`a still image (${upload.format})`, 'a video', 'image');
-  if (as === 'image' || !isAnimated)
-    return { modality: 'image', frames: [await decodeImage(upload, info, image, limits)] };
-  return { modality: 'video', frames: await decodeAnimation(upload, info, { sampling: video, limits, signal }) };
+  const work = async (): Promise<DecodedMedia> =>
+    as === 'image' || !isAnimated
+      ? { modality: 'image', frames: [await decodeImage(upload, info, image, limits)] }
+      : { modality: 'video', frames: await decodeAnimation(upload, info, { sampling: video, limits, signal }) };
+  return whenRoomFor(info.width * info.height, limits.maxPixels, work, signal);
 }
 
 function wrongModality(received: string, expected: string, right: DecodedMedia['modality']): Problem {

@@ -3,6 +3,7 @@ import { Problem } from '../errors.js';
 import type { ImageFormat } from './detect.js';
 import { type Frame, type FrameShape, fitToPatches } from './frame.js';
 import type { MediaLimits } from './limits.js';
+import { assertFewPages, SHORTEST_DELAY_MS } from './pages.js';
 import { brokenMedia, decodeTimeout, tooManyPixels } from './problems.js';
 import { sharp } from './sharp.js';
 import type { ImageUpload } from './spool.js';
@@ -33,9 +34,10 @@ const SHARP_NAMES: Record<ImageFormat, string> = {
 
 /**
  * Reads an image's header.
- * @throws Problem broken_media, unsupported_media, too_many_pixels (of one frame)
+ * @throws Problem broken_media, unsupported_media, too_many_pixels (of one frame), video_too_long, too_large
  */
-export async function inspectImage({ bytes, format }: ImageSource, { maxPixels }: MediaLimits): Promise<ImageInfo> {
+export async function inspectImage({ bytes, format }: ImageSource, limits: MediaLimits): Promise<ImageInfo> {
+  assertFewPages(bytes, format, limits);
   // No pixel limit yet: the header alone is read, so that the refusal can tell the true size.
   const metadata = await sharp(bytes, { limitInputPixels: false })
     .metadata()
@@ -46,12 +48,11 @@ export async function inspectImage({ bytes, format }: ImageSource, { maxPixels }
   if (metadata.format !== SHARP_NAMES[format])
     throw brokenMedia('The image begins as one format and goes on as another.');
   const { width, height } = metadata.autoOrient;
-  if (width * height > maxPixels) throw tooManyPixels('The image has', width * height, maxPixels);
+  if (width * height > limits.maxPixels) throw tooManyPixels('The image has', width * height, limits.maxPixels);
   return { width, height, delaysMs: delaysOf(metadata) };
 }
 
-/** Browsers show a frame that asks for less than 20 ms for 100 ms; so old files expect it. */
-const SHORTEST_DELAY_MS = 20;
+/** How long browsers show a frame that asks for less than they allow; so old files expect it. */
 const DEFAULT_DELAY_MS = 100;
 
 function delaysOf({ format, pages = 1, delay = [] }: Metadata): number[] {

@@ -21,7 +21,7 @@ export interface VideoOptions {
  */
 export function decodeVideo(upload: Pick<VideoUpload, 'path' | 'format'>, options: VideoOptions): Promise<Frame[]> {
   const { ffmpeg, limits, signal } = options;
-  return ffmpeg.slots.use(async () => {
+  const work = async () => {
     const { path, format } = upload;
     // The clock starts when it is this clip's turn.
     const source: VideoSource = { path, format, limits, deadlineMs: performance.now() + limits.timeoutMs, signal };
@@ -29,7 +29,8 @@ export function decodeVideo(upload: Pick<VideoUpload, 'path' | 'format'>, option
     const frames = await readMoments(ffmpeg, source, info, options.sampling);
     if (frames.length === 0) throw brokenMedia(`No picture of the video can be decoded (codec ${info.codec}).`);
     return frames;
-  }, signal);
+  };
+  return ffmpeg.slots.use(work, { signal });
 }
 
 async function readMoments(

@@ -145,13 +145,12 @@ async function bombs(ffmpegPath: string, folder: string): Promise<HostileFile[]>
       allowed: ['too_many_pixels', 'broken_media'],
     },
     { name: 'GIF of 60,000 x 60,000', bytes: gif(1, 60_000, 10, 60_000), allowed: ['too_many_pixels'] },
-    { name: 'GIF of 100,000 frames', bytes: gif(100_000, 100), allowed: ['too_many_pixels'] },
-    { name: 'GIF of 100,000 frames of one pixel', bytes: gif(100_000, 1), allowed: ['video_too_long'] },
-    {
-      name: 'GIF of 30,000 short frames of one pixel',
-      bytes: gif(30_000, 1, 2),
-      allowed: ['frames', 'video_too_long'],
-    },
+    { name: 'GIF of 1,000 frames of 100 x 100', bytes: gif(1000, 100), allowed: ['too_many_pixels'] },
+    { name: 'GIF of 100,000 frames', bytes: gif(100_000, 1), allowed: ['video_too_long'] },
+    { name: 'GIF of 2,900 short frames', bytes: gif(2900, 1, 2), allowed: ['frames'] },
+    { name: 'WebP of 100,000 frames', bytes: await manyFramedWebp(100_000), allowed: ['video_too_long'] },
+    { name: 'TIFF of 100,000 pages', bytes: manyPagedTiff(100_000), allowed: ['too_large'] },
+    { name: 'TIFF whose pages go in a circle', bytes: manyPagedTiff(2, 8), allowed: ['too_large'] },
     {
       name: '10-hour MP4 of a frame a second',
       bytes: await clip('hours.mp4', 'color=red:s=16x16:r=1:d=36000', '-c:v', 'mpeg4'),
@@ -337,6 +336,48 @@ function gif(frames: number, side: number, delayHundredths = 10, pictureSide = 1
   const pixel = Buffer.from([2, 2, 0x44, 0x01, 0]);
   const frame = Buffer.concat([control, ...descriptor, pixel]);
   return Buffer.concat([screen, palette, ...Array<Buffer>(frames).fill(frame), Buffer.from(';')]);
+}
+
+/** An animated WebP of `frames` times the same pixel. */
+async function manyFramedWebp(frames: number): Promise<Buffer> {
+  const pixel = await sharp({ create: { width: 1, height: 1, channels: 3, background: 'red' } })
+    .webp()
+    .toBuffer();
+  const placeAndDelay = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 0, 0, 0]);
+  const frame = riff('ANMF', placeAndDelay, pixel.subarray(12));
+  const isAnimated = Buffer.from([2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+  const header = [Buffer.from('WEBP'), riff('VP8X', isAnimated), riff('ANIM', Buffer.alloc(6))];
+  return riff('RIFF', ...header, ...Array<Buffer>(frames).fill(frame));
+}
+
+/** A TIFF of `pages` times one grey pixel; the last page's successor is at `afterLast`. */
+function manyPagedTiff(pages: number, afterLast = 0): Buffer {
+  const [short, long] = [3, 4];
+  const tags = [
+    ...[
+      [256, short, 1],
+      [257, short, 1],
+      [258, short, 8],
+      [259, short, 1],
+      [262, short, 1],
+    ],
+    ...[
+      [273, long, 8],
+      [277, short, 1],
+      [278, short, 1],
+      [279, long, 1],
+    ],
+  ];
+  const entries = tags.map(([tag = 0, type = 0, value = 0]) =>
+    Buffer.concat([u16le(tag), u16le(type), u32le(1), u32le(value)]),
+  );
+  const pageBytes = 2 + 12 * entries.length + 4;
+  const page = (number: number) => [
+    ...[u16le(entries.length), ...entries],
+    u32le(number === pages - 1 ? afterLast : 8 + (number + 1) * pageBytes),
+  ];
+  const all = Array.from({ length: pages }, (_, number) => Buffer.concat(page(number)));
+  return Buffer.concat([Buffer.from('II*\0'), u32le(8), ...all]);
 }
 
 /** Overwrites the size in the frame header (SOF0). */
