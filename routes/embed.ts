@@ -5,6 +5,8 @@ import type { Embedding } from '../src/embedding.js';
 import { Problem } from '../src/errors.js';
 import { MAX_INPUTS } from '../src/limits.js';
 import { settleAll } from '../src/settle.js';
+import { filesContent, inputContent, jsonContent } from './bodies.js';
+import { RED_SQUARE, RED_TO_BLUE } from './examples.js';
 import { Input } from './input.js';
 import {
   acceptRawBodies,
@@ -16,26 +18,31 @@ import {
   receiveFiles,
   receiveInput,
 } from './receive.js';
-import { ModalityName, Text, Vector, vectorToJson } from './schemas.js';
+import { AnyObject, ModalityName, Text, Vector, vectorToJson } from './schemas.js';
 
-const Embedded = Type.Object({
-  embedding: Vector,
-  dim: Type.Integer(),
-  modal_type: ModalityName,
-  filename: Type.Optional(Type.String()),
-  tokens: Type.Integer({ description: 'Length of the sequence the model saw: text tokens and patches.' }),
-  truncated: Type.Boolean({ description: 'Whether text was cut at the limit of the model.' }),
-});
+const Embedded = Type.Object(
+  {
+    embedding: Vector,
+    dim: Type.Integer(),
+    modal_type: ModalityName,
+    filename: Type.Optional(Type.String()),
+    tokens: Type.Integer({ description: 'Length of the sequence the model saw: text tokens and patches.' }),
+    truncated: Type.Boolean({ description: 'Whether text was cut at the limit of the model.' }),
+  },
+  { title: 'Embedding' },
+);
 
-/** Several inputs, one reply: each has its embedding or its own error, in the order they came. */
-const EmbeddedMany = Type.Object({
-  results: Type.Array(
-    Type.Union([
-      Embedded,
-      Type.Object({ error: Type.Record(Type.String(), Type.Unknown()), filename: Type.Optional(Type.String()) }),
-    ]),
-  ),
-});
+const EmbeddedMany = Type.Object(
+  {
+    results: Type.Array(
+      Type.Union([Embedded, Type.Object({ error: AnyObject }, { description: 'A problem document.' })]),
+    ),
+  },
+  {
+    title: 'Embeddings',
+    description: 'Several inputs, one reply: each has its embedding or its own error, in the order they came.',
+  },
+);
 
 const TextBody = Type.Object(
   { text: Type.Union([Text, Type.Array(Text, { minItems: 1, maxItems: MAX_INPUTS })]) },
@@ -44,6 +51,13 @@ const TextBody = Type.Object(
 const TextQuery = Type.Object({ text: Type.Optional(Text) }, { additionalProperties: false });
 const NoFields = Type.Object({}, { additionalProperties: false });
 
+const MIXED = `The parts make one sequence, in their order. Its modal_type is the richest modality among them: words beside a
+picture are an image, beside a clip a video.`;
+const EMBED_EXAMPLES = [
+  { text: 'a red car' },
+  { image: RED_SQUARE },
+  { parts: [{ text: 'from red to blue' }, { video: RED_TO_BLUE }] },
+];
 const response = { 200: Type.Union([Embedded, EmbeddedMany]) };
 const config = { encodes: true };
 
@@ -53,7 +67,17 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   app.post(
     '/embed',
-    { config, schema: { body: { content: { 'application/json': { schema: Input } } }, response: { 200: Embedded } } },
+    {
+      config,
+      schema: {
+        operationId: 'embed',
+        tags: ['embed'],
+        summary: 'Text, picture, clip, or several of them that mean something together, to one vector',
+        description: MIXED,
+        body: { content: { ...jsonContent(Input, EMBED_EXAMPLES), ...inputContent(NoFields) } },
+        response: { 200: Embedded },
+      },
+    },
     async (request) => {
       const { parts, filename } = await readInput(request);
       return toJson(await embedder.embed(parts, embedOptions(request)), filename);
@@ -64,7 +88,14 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/embed/text',
     {
       config,
-      schema: { querystring: TextQuery, body: { content: { 'application/json': { schema: TextBody } } }, response },
+      schema: {
+        operationId: 'embedText',
+        tags: ['embed'],
+        summary: 'A text, or several, to a vector each',
+        querystring: TextQuery,
+        body: { content: jsonContent(TextBody, [{ text: 'a red car' }, { text: ['a red car', '红色汽车'] }]) },
+        response,
+      },
     },
     async (request) => {
       // The body was checked against TextBody by its route; it is absent when none was sent.
@@ -77,7 +108,14 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   );
 
   for (const as of ['image', 'video'] as const) {
-    app.post(`/embed/${as}`, { config, schema: { response } }, async (request) => {
+    const schema = {
+      operationId: `embed${as === 'image' ? 'Image' : 'Video'}`,
+      tags: ['embed'],
+      summary: `${as === 'image' ? 'A picture' : 'A clip'}, or several, to a vector each`,
+      body: { content: filesContent(`${as}/*`) },
+      response,
+    };
+    app.post(`/embed/${as}`, { config, schema }, async (request) => {
       const { files } = await receiveFiles(request);
       const embed = async (file: ReceivedFile) => {
         if ('problem' in file) throw file.problem;

@@ -3,32 +3,47 @@ import { Type } from 'typebox';
 import { limitsOf } from '../src/limits.js';
 import { Counts, Limits } from './schemas.js';
 
-const Health = Type.Object({
-  live: Type.Boolean({ description: 'The process answers.' }),
-  ready: Type.Boolean({ description: 'It can embed and search.' }),
-  model: Type.Object({ name: Type.String(), revision: Type.String(), dim: Type.Integer() }),
-  device: Type.Union([Type.String(), Type.Null()]),
-  index: Type.Object({ store: Type.String(), size: Type.Integer(), vectors: Counts }),
-  uptime_seconds: Type.Number(),
-  limits: Limits,
-});
+const Health = Type.Object(
+  {
+    live: Type.Boolean({ description: 'The process answers.' }),
+    ready: Type.Boolean({ description: 'It can embed and search.' }),
+    model: Type.Object({ name: Type.String(), revision: Type.String(), dim: Type.Integer() }),
+    device: Type.Union([Type.String(), Type.Null()]),
+    index: Type.Object({ store: Type.String(), size: Type.Integer(), vectors: Counts }),
+    uptime_seconds: Type.Number(),
+    limits: Limits,
+  },
+  { title: 'Health' },
+);
 
 export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { config, model, pool, store } = app.service;
   const { name, revision, dim } = model.manifest;
   const limits = limitsOf(config, model.manifest);
 
-  app.get('/health', { schema: { response: { 200: Health, 503: Health } } }, async (_request, reply) => {
-    const vectors = await store.count();
-    const ready = pool.isReady;
-    return reply.code(ready ? 200 : 503).send({
-      live: true,
-      ready,
-      model: { name, revision, dim },
-      device: pool.device ?? null,
-      index: { store: config.STORE, size: vectors.text + vectors.image + vectors.video, vectors },
-      uptime_seconds: Math.round(process.uptime()),
-      limits,
-    });
-  });
+  app.get(
+    '/health',
+    {
+      schema: {
+        operationId: 'health',
+        tags: ['service'],
+        summary: 'Whether the service lives and is ready, what it serves, and its limits',
+        security: [],
+        response: { 200: Health, 503: Health },
+      },
+    },
+    async (_request, reply) => {
+      const vectors = await store.count();
+      const ready = pool.isReady;
+      return reply.code(ready ? 200 : 503).send({
+        live: true,
+        ready,
+        model: { name, revision, dim },
+        device: pool.device ?? null,
+        index: { store: config.STORE, size: vectors.text + vectors.image + vectors.video, vectors },
+        uptime_seconds: Math.round(process.uptime()),
+        limits,
+      });
+    },
+  );
 };

@@ -7,6 +7,8 @@ import type { Item } from '../src/index/store.js';
 import { givenNames } from '../src/inputs/inputs.js';
 import type { InputPart } from '../src/inputs/part.js';
 import { toUnitVector } from '../src/vector.js';
+import { inputContent, jsonContent } from './bodies.js';
+import { RED_SQUARE } from './examples.js';
 import { INPUT } from './input.js';
 import { acceptRawBodies, bringsFiles, embedOptions, jsonBody, receiveInput } from './receive.js';
 import { Id, itemToJson, MetadataObject, ModalityName, Numbers, StoredItem, vectorToJson } from './schemas.js';
@@ -22,8 +24,12 @@ const ItemBody = Type.Object(
     modal_type: Type.Optional(ModalityName),
     ...Labels,
   },
-  { additionalProperties: false },
+  { additionalProperties: false, title: 'NewItem' },
 );
+const EXAMPLES = [
+  { id: 'red-car', text: 'a red car', metadata: { colour: 'red', year: 2024 } },
+  { image: RED_SQUARE, metadata: { colour: 'red' } },
+];
 const ItemPath = Type.Object({ id: Id });
 const ItemQuery = Type.Object({ include: Type.Optional(Type.Literal('embedding')) }, { additionalProperties: false });
 const ListQuery = Type.Object(
@@ -34,7 +40,14 @@ const ListQuery = Type.Object(
   },
   { additionalProperties: false },
 );
-const ItemPage = Type.Object({ items: Type.Array(StoredItem), next_cursor: Type.Optional(Type.String()) });
+const ItemPage = Type.Object(
+  {
+    items: Type.Array(StoredItem),
+    next_cursor: Type.Optional(Type.String({ description: 'Absent on the last page.' })),
+  },
+  { title: 'ItemPage', description: 'Ordered by id.' },
+);
+const Deleted = Type.Null({ description: 'It is gone.' });
 
 type Embedded = Pick<Item, 'vector' | 'modality' | 'metadata'> & { id: string | undefined };
 
@@ -46,7 +59,13 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/items',
     {
       config: { encodes: true },
-      schema: { body: { content: { 'application/json': { schema: ItemBody } } }, response: { 201: StoredItem } },
+      schema: {
+        operationId: 'putItem',
+        tags: ['items'],
+        summary: 'Embed and store; an item of the same id is replaced',
+        body: { content: { ...jsonContent(ItemBody, EXAMPLES), ...inputContent(FileFields) } },
+        response: { 201: StoredItem },
+      },
     },
     async (request, reply) => {
       const { id = randomUUID(), ...rest } = bringsFiles(request) ? await fromFile(request) : await fromJson(request);
@@ -61,20 +80,41 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
   );
 
-  app.get('/items', { schema: { querystring: ListQuery, response: { 200: ItemPage } } }, async (request) => {
-    const { limit, cursor, modal_type } = request.query;
-    const page = await store.list({
-      limit,
-      ...(cursor === undefined ? {} : { cursor }),
-      ...(modal_type === undefined ? {} : { modality: modal_type }),
-    });
-    const next = page.nextCursor === undefined ? {} : { next_cursor: page.nextCursor };
-    return { items: page.items.map(itemToJson), ...next };
-  });
+  app.get(
+    '/items',
+    {
+      schema: {
+        operationId: 'listItems',
+        tags: ['items'],
+        summary: 'What is stored, page by page',
+        querystring: ListQuery,
+        response: { 200: ItemPage },
+      },
+    },
+    async (request) => {
+      const { limit, cursor, modal_type } = request.query;
+      const page = await store.list({
+        limit,
+        ...(cursor === undefined ? {} : { cursor }),
+        ...(modal_type === undefined ? {} : { modality: modal_type }),
+      });
+      const next = page.nextCursor === undefined ? {} : { next_cursor: page.nextCursor };
+      return { items: page.items.map(itemToJson), ...next };
+    },
+  );
 
   app.get(
     '/items/:id',
-    { schema: { params: ItemPath, querystring: ItemQuery, response: { 200: StoredItem } } },
+    {
+      schema: {
+        operationId: 'getItem',
+        tags: ['items'],
+        summary: 'One item',
+        params: ItemPath,
+        querystring: ItemQuery,
+        response: { 200: StoredItem },
+      },
+    },
     async (request) => {
       const item = await store.get(request.params.id);
       if (item === undefined) throw noItem(request.params.id);
@@ -83,10 +123,22 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
   );
 
-  app.delete('/items/:id', { schema: { params: ItemPath } }, async (request, reply) => {
-    if ((await store.delete([request.params.id])) === 0) throw noItem(request.params.id);
-    return reply.code(204).send();
-  });
+  app.delete(
+    '/items/:id',
+    {
+      schema: {
+        operationId: 'deleteItem',
+        tags: ['items'],
+        summary: 'Delete one item',
+        params: ItemPath,
+        response: { 204: Deleted },
+      },
+    },
+    async (request, reply) => {
+      if ((await store.delete([request.params.id])) === 0) throw noItem(request.params.id);
+      return reply.code(204).send(null);
+    },
+  );
 
   /** A file's name is kept with it, and so is a text, so that a search says what it found. */
   async function fromFile(request: FastifyRequest): Promise<Embedded> {

@@ -8,6 +8,8 @@ import { limitsOf, MAX_OPENAI_INPUTS, MAX_PARTS } from '../src/limits.js';
 import { inputsOf } from '../src/openai/content.js';
 import { settleAll } from '../src/settle.js';
 import { shorten, toBase64 } from '../src/vector.js';
+import { jsonContent } from './bodies.js';
+import { RED_SQUARE } from './examples.js';
 import { mediaUrl } from './input.js';
 import { embedOptions, jsonBody } from './receive.js';
 import { Limits, Text, vectorToJson } from './schemas.js';
@@ -55,21 +57,35 @@ const EmbeddingsBody = Type.Object(
   { ...closed, title: 'EmbeddingsRequest' },
 );
 
-const EmbeddingsReply = Type.Object({
-  object: Type.Literal('list'),
-  data: Type.Array(
-    Type.Object({
-      object: Type.Literal('embedding'),
-      index: Type.Integer(),
-      embedding: Type.Union([
-        Type.Array(Type.Number()),
-        Type.String({ description: 'float32, least byte first, in base64.' }),
-      ]),
-    }),
-  ),
-  model: Type.String(),
-  usage: Type.Object({ prompt_tokens: Type.Integer(), total_tokens: Type.Integer() }),
-});
+const EXAMPLES = [
+  { model: 'onespace-mini', input: ['a red car', 'un chat'], dimensions: 64 },
+  {
+    input: [
+      { type: 'text', text: 'at night' },
+      { type: 'image_url', image_url: { url: RED_SQUARE } },
+    ],
+    encoding_format: 'base64',
+  },
+];
+
+const EmbeddingsReply = Type.Object(
+  {
+    object: Type.Literal('list'),
+    data: Type.Array(
+      Type.Object({
+        object: Type.Literal('embedding'),
+        index: Type.Integer(),
+        embedding: Type.Union([
+          Type.Array(Type.Number()),
+          Type.String({ description: 'float32, least byte first, in base64.' }),
+        ]),
+      }),
+    ),
+    model: Type.String(),
+    usage: Type.Object({ prompt_tokens: Type.Integer(), total_tokens: Type.Integer() }),
+  },
+  { title: 'EmbeddingsReply' },
+);
 
 const ModelCard = Type.Object(
   {
@@ -86,7 +102,7 @@ const ModelCard = Type.Object(
   },
   { title: 'Model' },
 );
-const ModelList = Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelCard) });
+const ModelList = Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelCard) }, { title: 'ModelList' });
 const ModelPath = Type.Object({ id: Type.String({ minLength: 1, maxLength: 256 }) });
 
 /** What clients of OpenAI's embeddings interface call; their errors are problem documents with an `error` member. */
@@ -113,7 +129,10 @@ export const openAiRoutes: FastifyPluginAsyncTypebox = async (app) => {
       config: { encodes: true },
       preValidation: async ({ body }) => refuseTokens(body),
       schema: {
-        body: { content: { 'application/json': { schema: EmbeddingsBody } } },
+        operationId: 'createEmbeddings',
+        tags: ['openai'],
+        summary: 'Embeddings, as clients of OpenAI ask for them',
+        body: { content: jsonContent(EmbeddingsBody, EXAMPLES) },
         response: { 200: EmbeddingsReply },
       },
     },
@@ -138,15 +157,38 @@ export const openAiRoutes: FastifyPluginAsyncTypebox = async (app) => {
     },
   );
 
-  app.get('/v1/models', { schema: { response: { 200: ModelList } } }, async () => ({
-    object: 'list' as const,
-    data: [card],
-  }));
+  app.get(
+    '/v1/models',
+    {
+      schema: {
+        operationId: 'listModels',
+        tags: ['openai'],
+        summary: 'The model served, with its limits',
+        response: { 200: ModelList },
+      },
+    },
+    async () => ({
+      object: 'list' as const,
+      data: [card],
+    }),
+  );
 
-  app.get('/v1/models/:id', { schema: { params: ModelPath, response: { 200: ModelCard } } }, async ({ params }) => {
-    checkModel(params.id);
-    return card;
-  });
+  app.get(
+    '/v1/models/:id',
+    {
+      schema: {
+        operationId: 'getModel',
+        tags: ['openai'],
+        summary: 'One model',
+        params: ModelPath,
+        response: { 200: ModelCard },
+      },
+    },
+    async ({ params }) => {
+      checkModel(params.id);
+      return card;
+    },
+  );
 
   async function embedAll(request: FastifyRequest, all: readonly JsonInput[]): Promise<Embedding[]> {
     const embed = async (input: JsonInput, field: string) =>

@@ -3,9 +3,11 @@ import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { MAX_PARTS } from '../src/limits.js';
 import { openTerms, type Term } from '../src/search/terms.js';
+import { inputContent, jsonContent } from './bodies.js';
+import { RED_SQUARE } from './examples.js';
 import { INPUT } from './input.js';
 import { acceptRawBodies, bringsFiles, embedOptions, jsonBody, receiveInput } from './receive.js';
-import { foundToJson, Id, Included, MetadataObject, ModalityName, Numbers, ScoredItem, TopK } from './schemas.js';
+import { Filter, foundToJson, Id, Included, ModalityName, Numbers, ScoredItem, TopK } from './schemas.js';
 
 const OPTIONS = {
   top_k: TopK,
@@ -17,7 +19,7 @@ const OPTIONS = {
   }),
   min_score: Type.Optional(Type.Number({ minimum: -1, maximum: 1, description: 'Least score of a result.' })),
   modal_type: Type.Optional(ModalityName),
-  filter: Type.Optional(MetadataObject),
+  filter: Type.Optional(Filter),
   include: Included,
 };
 const TERM = {
@@ -45,9 +47,18 @@ const RetrieveBody = Type.Object(
     ),
     ...OPTIONS,
   },
-  { additionalProperties: false },
+  { additionalProperties: false, title: 'Query' },
 );
-const Results = Type.Object({ results: Type.Array(ScoredItem) });
+const Results = Type.Object({ results: Type.Array(ScoredItem) }, { title: 'Hits', description: 'Best first.' });
+
+const DESCRIPTION = `Say one thing to look near: text, image, video, several parts, a ready embedding, the id of a stored item ("more
+like this", without itself), or a mix of them with weights.`;
+const EXAMPLES = [
+  { text: 'a red car', top_k: 3 },
+  { image: RED_SQUARE, modal_type: 'image', min_score: 0.2 },
+  { mix: [{ image: RED_SQUARE }, { text: 'at night' }, { text: 'a car', weight: -0.5 }] },
+  { text: 'a car', filter: { colour: { $in: ['red', 'blue'] } }, offset: 10, include: ['metadata', 'embedding'] },
+];
 
 export const retrieveRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { inputs, model, searcher } = app.service;
@@ -57,7 +68,14 @@ export const retrieveRoutes: FastifyPluginAsyncTypebox = async (app) => {
     '/retrieve',
     {
       config: { encodes: true },
-      schema: { body: { content: { 'application/json': { schema: RetrieveBody } } }, response: { 200: Results } },
+      schema: {
+        operationId: 'retrieve',
+        tags: ['search'],
+        summary: 'The nearest neighbours of anything',
+        description: DESCRIPTION,
+        body: { content: { ...jsonContent(RetrieveBody, EXAMPLES), ...inputContent(RetrieveFields) } },
+        response: { 200: Results },
+      },
     },
     async (request) => {
       const { terms, ...wanted } = await readQuery(request);

@@ -8,7 +8,7 @@ import type { Found } from '../src/search/searcher.js';
 
 export const ModalityName = Type.Enum([...MODALITIES], { description: 'What the vector was made from.' });
 
-export const Counts = Type.Object(Object.fromEntries(MODALITIES.map((modality) => [modality, Type.Integer()])));
+export const Counts = Type.Object({ text: Type.Integer(), image: Type.Integer(), video: Type.Integer() });
 
 export const Vector = Type.Array(Type.Number(), { description: 'Unit vector: the inner product is the cosine.' });
 
@@ -19,26 +19,45 @@ export const Id = Type.String({
   description: 'Up to 256 characters, none of them a control character.',
 });
 
-export const MetadataObject = Type.Record(Type.String(), Type.Unknown(), { description: 'Any JSON object.' });
+export const AnyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true });
+
+export const MetadataObject = Type.Unsafe<Record<string, unknown>>({
+  type: 'object',
+  additionalProperties: true,
+  description: 'Any JSON object.',
+});
+
+export const Filter = Type.Unsafe<Record<string, unknown>>({
+  type: 'object',
+  additionalProperties: true,
+  description:
+    'Only items whose metadata match: {"colour": "red"}, {"year": {"$gte": 2020}}, {"tag": {"$in": ["a", "b"]}}, $ne, $nin, $exists, $and, $or, $not.',
+});
 
 export const Text = Type.String({ minLength: 1, maxLength: MAX_TEXT_CHARACTERS });
 
 export const TopK = Type.Integer({ minimum: 1, maximum: MAX_RESULTS, default: 5, description: 'Results wanted.' });
 
-export const StoredItem = Type.Object({
-  id: Id,
-  modal_type: ModalityName,
-  metadata: MetadataObject,
-  embedding: Type.Optional(Vector),
-});
+export const StoredItem = Type.Object(
+  {
+    id: Id,
+    modal_type: ModalityName,
+    metadata: MetadataObject,
+    embedding: Type.Optional(Vector),
+  },
+  { title: 'Item' },
+);
 
-export const ScoredItem = Type.Object({
-  id: Id,
-  score: Type.Number({ description: 'Inner product in [-1, 1]; higher is closer.' }),
-  modal_type: ModalityName,
-  metadata: Type.Optional(MetadataObject),
-  embedding: Type.Optional(Vector),
-});
+export const ScoredItem = Type.Object(
+  {
+    id: Id,
+    score: Type.Number({ description: 'Inner product in [-1, 1]; higher is closer.' }),
+    modal_type: ModalityName,
+    metadata: Type.Optional(MetadataObject),
+    embedding: Type.Optional(Vector),
+  },
+  { title: 'Hit' },
+);
 
 const INCLUDED = ['metadata', 'embedding'] as const;
 type Included = (typeof INCLUDED)[number];

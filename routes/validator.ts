@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { FastifySchemaCompiler } from 'fastify';
 import type { Static, TObject, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -11,6 +12,8 @@ import { Problem } from '../src/errors.js';
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body' }) => {
   const validator = Compile(schema);
   return (value: unknown) => {
+    // A body that streams (multipart, or a raw file) is checked while it is read.
+    if (httpPart === 'body' && (value === undefined || value instanceof Readable)) return { value };
     const given = httpPart === 'body' ? value : Value.Convert(schema, value);
     const complete = Value.Default(schema, given);
     if (validator.Check(complete)) return { value: complete };

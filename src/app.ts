@@ -7,6 +7,7 @@ import { healthRoutes } from '../routes/health.js';
 import { itemRoutes } from '../routes/items.js';
 import { metricsRoutes } from '../routes/metrics.js';
 import { openAiRoutes } from '../routes/openai.js';
+import { describeRoutes } from '../routes/openapi.js';
 import { answerProblems } from '../routes/problems.js';
 import { observeRequests } from '../routes/request.js';
 import { retrieveRoutes } from '../routes/retrieve.js';
@@ -43,6 +44,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   app.setValidatorCompiler(validatorCompiler);
   observeRequests(app);
   answerProblems(app);
+  await describeRoutes(app);
   const origins = config.CORS_ORIGINS.split(',').filter((origin) => origin !== '');
   if (origins.length > 0) await app.register(cors, { origin: origins });
   await app.register(multipart, {
