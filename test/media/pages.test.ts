@@ -24,15 +24,10 @@ describe('countPages', () => {
   });
 
   it.each([{ bigtiff: false }, { bigtiff: true }])('counts the pages of a TIFF (%j)', async (options) => {
-    const bytes = await sharp(
-      await roll()
-        .tiff({ compression: 'lzw', ...options })
-        .toBuffer(),
-      { pages: -1 },
-    )
-      .tiff({ compression: 'lzw', ...options })
-      .toBuffer();
-    expect(countPages(bytes, 'tiff', 100)).toBe((await sharp(bytes).metadata()).pages ?? 1);
+    const tiff = roll().tiff({ compression: 'lzw', ...options });
+    const bytes = await tiff.toBuffer();
+    expect((await sharp(bytes).metadata()).pages).toBe(PAGES);
+    expect(countPages(bytes, 'tiff', 100)).toBe(PAGES);
   });
 
   it('stops above its limit', async () => {
