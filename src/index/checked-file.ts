@@ -79,3 +79,18 @@ export async function readSealed(file: string, seal: Seal, onChunk?: (chunk: Buf
     await handle.close();
   }
 }
+
+/** The seal of a file as it is. */
+export async function sealOf(file: string): Promise<Seal> {
+  const handle = await open(file, 'r');
+  try {
+    const seal = { bytes: 0, crc32: 0 };
+    for await (const chunk of handle.createReadStream({ autoClose: false })) {
+      seal.crc32 = crc32(chunk as Buffer, seal.crc32);
+      seal.bytes += (chunk as Buffer).length;
+    }
+    return seal;
+  } finally {
+    await handle.close();
+  }
+}

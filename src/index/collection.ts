@@ -139,7 +139,7 @@ export class Collection {
     // FAISS knows rows by position: it goes on unless one moved.
     const moved = ids.length < shard.ids.length;
     if (moved && rows.base !== undefined) {
-      shard.index = FlatIndex.read(rows.base.files.vectors, this.dim, rows.baseCount);
+      shard.replaceIndex(FlatIndex.read(rows.base.files.vectors, this.dim, rows.baseCount));
       ids.forEach((id, row) => {
         if (id !== undefined) this.#slots.set(id, toSlot(shard.modality, row));
       });

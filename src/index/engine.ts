@@ -1,6 +1,8 @@
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Modality } from '../modality.js';
+import type { Approximation } from './approximation.js';
+import { Approximator } from './approximator.js';
 import type { Collection } from './collection.js';
 import { Committer } from './committer.js';
 import { syncDir } from './disk.js';
@@ -33,6 +35,8 @@ export interface EngineOptions {
   events: IndexEvents;
   /** Journal bytes that call for a snapshot, as long as the index is smaller than twice that. */
   snapshotBytes: number;
+  /** How to search shards of at least `minRows`; exactly, where it is absent. */
+  approximation?: { kind: Approximation; minRows: number } | undefined;
 }
 
 export interface RawPage {
@@ -56,6 +60,7 @@ export class Engine {
   readonly #collection: Collection;
   readonly #committer: Committer;
   readonly #searcher: Searcher;
+  readonly #approximator: Approximator | undefined;
   #generation: number;
   #baseGeneration: number;
   /** Journal bytes that no snapshot holds yet. */
@@ -73,6 +78,14 @@ export class Engine {
     this.#baseGeneration = recovered.baseGeneration;
     this.#journalBytes = recovered.journalBytes;
     this.#searcher = new Searcher(recovered.collection, options.events.onSearchBatch);
+    this.#approximator =
+      options.approximation &&
+      new Approximator({
+        ...options.approximation,
+        collection: recovered.collection,
+        log: options.log,
+        onApproximation: options.events.onApproximation,
+      });
     this.#committer = new Committer({
       journal: recovered.journal,
       apply: (payload) => this.#collection.apply(payload),
@@ -93,6 +106,7 @@ export class Engine {
       const durationMs = Math.round(performance.now() - startedMs);
       options.log.info({ items: recovered.collection.size, durationMs }, 'index: open');
       const engine = new Engine(options, lock, recovered);
+      engine.#approximate();
       engine.#snapshotIfDue();
       return engine;
     } catch (error) {
@@ -169,6 +183,7 @@ export class Engine {
   async close(): Promise<void> {
     await this.#committer.idle();
     await this.#snapshot;
+    await this.#approximator?.stop();
     await Promise.allSettled(this.#reads);
     await this.#committer.journal.close();
     this.#collection.close();
@@ -182,6 +197,16 @@ export class Engine {
       this.#snapshot = undefined;
     });
     await this.#snapshot;
+  }
+
+  /** Resolves when every shard is searched the way it should be. */
+  async settled(): Promise<void> {
+    await this.#snapshot;
+    await this.#approximator?.idle();
+  }
+
+  #approximate(): void {
+    if (this.#baseGeneration > 0) this.#approximator?.takeUp(layout(this.#options.dir).snapshot(this.#baseGeneration));
   }
 
   #snapshotIfDue(): void {
@@ -211,6 +236,7 @@ export class Engine {
       this.#baseGeneration = generation;
       this.#journalBytes -= coveredBytes;
       this.#retryBytes = 0;
+      this.#approximate();
       const durationMs = performance.now() - startedMs;
       events.onSnapshot?.({ ok: true, items, durationMs });
       log.info({ items, generation, durationMs: Math.round(durationMs) }, 'index: snapshot written');

@@ -1,3 +1,6 @@
+import type { Modality } from '../modality.js';
+import type { Approximation } from './approximation.js';
+
 /** The part of pino the index uses. */
 export interface Logger {
   info(fields: object, message: string): void;
@@ -13,6 +16,16 @@ export interface IndexEvents {
   onCommit?(commit: { writes: number; bytes: number; durationMs: number }): void;
   /** A snapshot finished, or failed (the journal then goes on growing until the next attempt). */
   onSnapshot?(snapshot: { ok: boolean; items: number; durationMs: number }): void;
+  /** A modality is searched approximately from now on: what that costs and keeps. */
+  onApproximation?(approximation: {
+    modality: Modality;
+    kind: Approximation;
+    rows: number;
+    /** Share of the 10 nearest found, against exact search; 1 is all. */
+    recallAt10: number;
+    bytes: number;
+    buildMs: number;
+  }): void;
 }
 
 export type LogLevel = keyof Logger;

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { Problem } from '../errors.js';
+import type { Approximation } from './approximation.js';
 import { assert } from './assert.js';
 import { decodeCursor, encodeCursor } from './cursor.js';
 import type { IndexEvents, Logger } from './events.js';
@@ -30,9 +31,15 @@ export interface FaissStoreOptions {
   events?: IndexEvents;
   /** Journal bytes that call for a snapshot while the index is small. Default: 64 MiB. */
   snapshotBytes?: number;
+  /**
+   * How to search modalities of at least `minRows` items (default: 10,000) once they are in a
+   * snapshot. Default: exactly. The choice can change at every start.
+   */
+  approximation?: { kind: Approximation; minRows?: number };
 }
 
 const SNAPSHOT_BYTES = 64 * 1024 * 1024;
+const APPROXIMATION_MIN_ROWS = 10_000;
 
 /**
  * Opens the embedded store: exact search by FAISS in a thread, every acknowledged write in a
@@ -46,7 +53,9 @@ export async function openFaissStore(options: FaissStoreOptions): Promise<FaissS
   assert(Number.isInteger(binding.dim) && binding.dim >= 1 && binding.dim <= LIMITS.dim, `dimension ${binding.dim}`);
   const channel = joinThread({ logger, events });
   try {
-    await channel.call('open', { dir: path.resolve(options.dir), binding, snapshotBytes });
+    const dir = path.resolve(options.dir);
+    const approximation = options.approximation && { minRows: APPROXIMATION_MIN_ROWS, ...options.approximation };
+    await channel.call('open', { dir, binding, snapshotBytes, approximation });
   } catch (error) {
     await channel.leave();
     throw error;
@@ -121,6 +130,12 @@ export class FaissStore implements VectorStore {
   async snapshot(): Promise<void> {
     this.#assertOpen();
     await this.#channel.call('snapshot', undefined);
+  }
+
+  /** Resolves when the snapshot and the approximate indexes under way are in use. */
+  async settled(): Promise<void> {
+    this.#assertOpen();
+    await this.#channel.call('settled', undefined);
   }
 
   /** Finishes the writes under way, then lets the folder go. Further calls are refused. */

@@ -1,18 +1,21 @@
 import { closeSync, openSync, rmSync, writevSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { IndexFlatIP } from 'faiss-node';
 import { assert } from './assert.js';
+import { faiss } from './faiss.js';
 import { flatHeader } from './flat-file.js';
-
-// Loaded here only, in one thread of the process: faiss-node keeps the class that its `read`
-// builds in a variable of the process, which the last thread to load it overwrites.
-const faiss = createRequire(import.meta.url)('faiss-node') as typeof import('faiss-node');
+import { dropFresh } from './garbage.js';
+import type { NeighbourIndex, Proposal } from './neighbour-index.js';
 
 /** From this many vectors on a file is quicker than handing over a JavaScript number for each float. */
 const ROWS_BY_FILE = 32;
 
-/** Rows of equal length, compared by inner product; a row's label is its position. */
-export class FlatIndex {
+/** A part of a file at least this large is worth its collection once it has been merged: 1 MB. */
+const DROP_FLOATS = 250_000;
+/** Neighbours asked for beyond `k`, so that dead rows and ties seldom need a second call. */
+const MARGIN = 16;
+
+/** Exact search: FAISS compares a query with every row. */
+export class FlatIndex implements NeighbourIndex {
   #index: IndexFlatIP;
 
   private constructor(
@@ -38,13 +41,14 @@ export class FlatIndex {
     return this.#index.ntotal();
   }
 
-  /**
-   * @param vectors float32 bytes of whole rows
-   * @param scratch path of a file this may write and remove
-   */
+  fetchFor(k: number): number {
+    return k + MARGIN;
+  }
+
   add(vectors: readonly Uint8Array[], scratch: string): void {
     const before = this.rows;
     if (vectors.length < ROWS_BY_FILE || !this.#addByFile(vectors, scratch)) this.#addByValue(vectors);
+    else if (vectors.length * this.dim >= DROP_FLOATS) dropFresh();
     assert(this.rows === before + vectors.length, 'FAISS took another number of vectors than it was given');
   }
 
@@ -74,23 +78,29 @@ export class FlatIndex {
     for (const bytes of vectors) this.#index.add(Array.from(floats(bytes)));
   }
 
-  /**
-   * The `fetch` nearest rows of each query in one FAISS call, best first.
-   * @param queries at least one; `fetch` is between 1 and `rows`
-   */
-  search(queries: readonly Float32Array[], fetch: number): { rows: number[]; scores: number[] }[] {
+  search(queries: readonly Float32Array[], fetch: number): Proposal[] {
     assert(fetch >= 1 && fetch <= this.rows, `${fetch} neighbours of ${this.rows} rows`);
     const asked = queries.length === 1 ? queries : padded(queries);
     const flat: number[] = [];
     for (const query of asked) for (const value of query) flat.push(value);
     const { labels, distances } = this.#index.search(flat, fetch);
     assert(labels.length === asked.length * fetch, 'FAISS gave another number of neighbours than asked for');
-    return queries.map((_, i) => ({
-      rows: labels.slice(i * fetch, (i + 1) * fetch),
-      scores: distances.slice(i * fetch, (i + 1) * fetch),
-    }));
+    return queries.map((_, i) => {
+      const lowest = distances[(i + 1) * fetch - 1] as number;
+      return {
+        rows: labels.slice(i * fetch, (i + 1) * fetch),
+        leftOutAtMost: fetch === this.rows ? -Infinity : lowest + roundingError(this.dim),
+      };
+    });
   }
 }
+
+/**
+ * How far a float32 inner product of unit vectors can lie from the true one, in any order of
+ * summation: gamma_n, times 2 for norms that are only nearly 1.
+ * Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, section 3.1.
+ */
+const roundingError = (dim: number): number => 2 * dim * 2 ** -24;
 
 /**
  * FAISS multiplies matrices only from 20 queries on (`distance_compute_blas_threshold`), which

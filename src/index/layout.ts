@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Modality } from '../modality.js';
+import type { Approximation } from './approximation.js';
 
 /**
  * The folder of an index. Generation g is a snapshot and the journal of what came after it;
@@ -11,6 +12,7 @@ import type { Modality } from '../modality.js';
  *   snapshot-<g>/manifest.json lengths and checksums of the files beside it:
  *     <modality>.faiss         vectors, a FAISS file
  *     <modality>.jsonl         ids and metadata, a line for each vector
+ *     <modality>.<kind>.faiss  an approximate index of the vectors, built later; <modality>.<kind>.json seals it
  */
 export const layout = (dir: string) => ({
   index: path.join(dir, 'index.json'),
@@ -23,6 +25,11 @@ export const snapshotLayout = (dir: string) => ({
   manifest: path.join(dir, 'manifest.json'),
   vectors: (modality: Modality) => path.join(dir, `${modality}.faiss`),
   lines: (modality: Modality) => path.join(dir, `${modality}.jsonl`),
+});
+
+export const approximationLayout = (snapshotDir: string, modality: Modality, kind: Approximation) => ({
+  index: path.join(snapshotDir, `${modality}.${kind}.faiss`),
+  built: path.join(snapshotDir, `${modality}.${kind}.json`),
 });
 
 /** What a name in the folder is, or nothing where it is none of ours. */

@@ -1,13 +1,13 @@
 import { Problem, type ProblemCode } from '../errors.js';
-import type { RawListOptions, RawPage } from './engine.js';
+import type { EngineOptions, RawListOptions, RawPage } from './engine.js';
 import type { EventName, IndexEvents, LogLevel } from './events.js';
 import type { RawItem } from './raw.js';
 import type { RawHit, RawQuery } from './searcher.js';
-import type { Counts, Filter, ModelBinding } from './store.js';
+import type { Counts, Filter } from './store.js';
 
 /** What the service asks of the index thread, and what it gets back. */
 export interface Methods {
-  open: (options: { dir: string; binding: ModelBinding; snapshotBytes: number }) => void;
+  open: (options: Omit<EngineOptions, 'log' | 'events'>) => void;
   write: (payload: Uint8Array) => number;
   deleteWhere: (filter: Filter) => number;
   get: (id: string) => (RawItem & { vector: Float32Array }) | undefined;
@@ -15,6 +15,7 @@ export interface Methods {
   search: (query: RawQuery) => RawHit[];
   count: () => Counts;
   snapshot: () => void;
+  settled: () => void;
   close: () => void;
 }
 

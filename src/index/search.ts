@@ -1,5 +1,7 @@
 import { floats } from './flat-index.js';
+import { innerProduct } from './inner-product.js';
 import type { Matches } from './matches.js';
+import type { Proposal } from './neighbour-index.js';
 import type { Selection } from './selection.js';
 import type { Shard } from './shard.js';
 import type { Metadata } from './store.js';
@@ -18,8 +20,6 @@ export interface Query {
 /** Best first; or nothing, when only a plain scan can tell and the query is not prepared for it. */
 export type Answer = Candidate[] | undefined;
 
-/** Neighbours asked for beyond `k`, so that dead rows and ties seldom need a second call. */
-const MARGIN = 16;
 /** Queries that need more neighbours than this do not slow those that need less. */
 const LIGHT_FETCH = 256;
 /** Where a filter, ties or dead rows need more than this, a plain scan is cheaper. */
@@ -40,7 +40,7 @@ interface Open {
 }
 
 /**
- * The exact `k` best live rows for each query.
+ * The `k` best live rows for each query; exactly those, unless the index is an approximate one.
  *
  * FAISS proposes; every proposal is scored again from the stored vector, so that a score does
  * not depend on who else was in the batch. An answer stands when it has `k` hits and nothing
@@ -67,7 +67,7 @@ export function searchShard(shard: Shard, queries: readonly Query[]): Answer[] {
 function start(shard: Shard, query: Query, at: number): Open {
   const { k, selection, prepared } = query;
   const all = shard.index.rows;
-  const wanted = k + MARGIN;
+  const wanted = shard.index.fetchFor(k);
   if (selection === undefined) return { query, at, fetch: Math.min(all, wanted), matches: undefined };
   const matches = prepared ? shard.matches.refresh(shard, prepared) : shard.matches.known(shard, selection);
   if (matches === undefined) return { query, at, fetch: Math.min(all, 4 * wanted), matches };
@@ -84,17 +84,22 @@ function propose(shard: Shard, open: readonly Open[], answers: Answer[]): Open[]
     fetch,
   );
   return open.flatMap((one, i) => {
-    const { rows, scores } = proposals[i] as { rows: number[]; scores: number[] };
+    const { rows, leftOutAtMost } = proposals[i] as Proposal;
     const { k } = one.query;
     const hits = score(shard, one, rows);
-    const worst = hits[k - 1];
-    const leftOutAtMost = (scores.at(-1) ?? 1) + roundingError(shard.index.dim);
-    if (fetch === shard.index.rows || (worst !== undefined && worst.score > leftOutAtMost)) {
+    if (stands(hits, k, leftOutAtMost)) {
       answers[one.at] = hits.slice(0, k);
       return [];
     }
     return [{ ...one, fetch: nextFetch(fetch, k, hits.length) }];
   });
+}
+
+/** Whether nothing that was left out can be better, as far as the index can tell. */
+function stands(hits: readonly Candidate[], k: number, leftOutAtMost: number | undefined): boolean {
+  if (leftOutAtMost === -Infinity) return true;
+  const worst = hits[k - 1];
+  return worst !== undefined && (leftOutAtMost === undefined || worst.score > leftOutAtMost);
 }
 
 /** As many as the share of usable proposals suggests, doubled; at least four times as many. */
@@ -144,17 +149,3 @@ function* runs({ rows: { count, baseCount } }: Shard): Generator<{ from: number;
     from = until;
   }
 }
-
-/** Summed in double precision, rounded once: the same bits on every path. */
-export function innerProduct(query: Float32Array, stored: Float32Array, offset: number): number {
-  let sum = 0;
-  for (let i = 0; i < query.length; i++) sum += (query[i] as number) * (stored[offset + i] as number);
-  return Math.fround(sum);
-}
-
-/**
- * How far a float32 inner product of unit vectors can lie from the true one, in any order of
- * summation: gamma_n, times 2 for norms that are only nearly 1.
- * Source: N. J. Higham, Accuracy and Stability of Numerical Algorithms, section 3.1.
- */
-const roundingError = (dim: number): number => 2 * dim * 2 ** -24;

@@ -1,8 +1,11 @@
 import type { Modality } from '../modality.js';
 import { assert } from './assert.js';
 import { FlatIndex } from './flat-index.js';
+import { dropUsed } from './garbage.js';
 import { MatchCache } from './matches.js';
+import type { NeighbourIndex } from './neighbour-index.js';
 import { Rows } from './rows.js';
+import { nextTurn } from './turn.js';
 
 /** Rows handed to FAISS at a time: some milliseconds. */
 const FRESH_ROWS = 2048;
@@ -14,7 +17,7 @@ const FRESH_ROWS = 2048;
 export class Shard {
   readonly modality: Modality;
   rows: Rows;
-  index: FlatIndex;
+  index: NeighbourIndex;
   /** Row -> id; nothing where the row is dead. */
   ids: (string | undefined)[];
   dead: number;
@@ -23,7 +26,7 @@ export class Shard {
   readonly #scratch: string;
 
   /** @param scratch path of a file the shard may write and remove */
-  constructor(modality: Modality, rows: Rows, index: FlatIndex, ids: (string | undefined)[], scratch: string) {
+  constructor(modality: Modality, rows: Rows, index: NeighbourIndex, ids: (string | undefined)[], scratch: string) {
     assert(ids.length === rows.count && index.rows <= rows.count, 'a shard whose parts disagree');
     this.modality = modality;
     this.rows = rows;
@@ -67,11 +70,33 @@ export class Shard {
 
   /** Hands FAISS the rows it has not seen: they gather here until there are many or someone searches. */
   catchUp(): void {
-    while (this.index.rows < this.rows.count) {
-      const from = this.index.rows;
-      const until = Math.min(from + FRESH_ROWS, this.rows.count);
-      const fresh = Array.from({ length: until - from }, (_, i) => this.vector(from + i));
-      this.index.add(fresh, this.#scratch);
+    while (this.index.rows < this.rows.count) this.#feed(this.index);
+  }
+
+  /**
+   * Searches by another index from now on, once it has been given the rows it lacks, in slices
+   * while others have their turn.
+   */
+  async useIndex(index: NeighbourIndex): Promise<void> {
+    const { rows } = this;
+    while (rows.count - index.rows > FRESH_ROWS) {
+      this.#feed(index);
+      await nextTurn();
+      // A snapshot has put other rows in their place, and another index will follow.
+      if (this.rows !== rows) return;
     }
+    this.replaceIndex(index);
+  }
+
+  replaceIndex(index: NeighbourIndex): void {
+    this.index = index;
+    dropUsed();
+  }
+
+  #feed(index: NeighbourIndex): void {
+    const from = index.rows;
+    const until = Math.min(from + FRESH_ROWS, this.rows.count);
+    const fresh = Array.from({ length: until - from }, (_, i) => this.vector(from + i));
+    index.add(fresh, this.#scratch);
   }
 }

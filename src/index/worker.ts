@@ -37,6 +37,8 @@ async function answer(request: Request): Promise<Result<Method>> {
       return engine.count();
     case 'snapshot':
       return engine.snapshot();
+    case 'settled':
+      return engine.settled();
     case 'close':
       engines.delete(request.store);
       return engine.close();
@@ -57,6 +59,7 @@ async function open({ store, argument }: Extract<Request, { method: 'open' }>): 
       onSearchBatch: event('onSearchBatch'),
       onCommit: event('onCommit'),
       onSnapshot: event('onSnapshot'),
+      onApproximation: event('onApproximation'),
     },
   });
   engines.set(store, engine);
