@@ -39,7 +39,7 @@ export class Embedder {
     private readonly pool: EncoderPool,
     private readonly ffmpeg: Ffmpeg,
     private readonly cache: Cache<Embedding>,
-    config: Config,
+    private readonly config: Config,
   ) {
     this.sampling = {
       side: manifest.video.side,
@@ -90,7 +90,7 @@ export class Embedder {
     const { name, revision } = this.manifest;
     const content = parts.map((part) => ('text' in part ? [part.text] : [part.as ?? '', part.upload.sha256]));
     return createHash('sha256')
-      .update(JSON.stringify([name, revision, this.sampling, content]))
+      .update(JSON.stringify([name, revision, this.config.DTYPE, this.sampling, content]))
       .digest('base64');
   }
 

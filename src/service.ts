@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
+import { Access } from './access.js';
 import type { Config } from './config.js';
 import { Embedder } from './embedder.js';
 import { type Embedding, embeddingCodec, sizeOfEmbedding } from './embedding.js';
@@ -23,6 +24,7 @@ import { Searcher } from './search/searcher.js';
 /** Everything behind the routes: made once per process, handed to them by `app.service`. */
 export interface Service {
   config: Config;
+  access: Access;
   model: Model;
   metrics: Metrics;
   pool: EncoderPool;
@@ -39,6 +41,7 @@ export interface Service {
 
 /** Opens model, pool and index. @throws Error that says what is missing or wrong */
 export async function openService(config: Config, logger: FastifyBaseLogger): Promise<Service> {
+  const access = new Access(config);
   const model = await openModel(config.MODEL);
   const { name, revision, dim } = model.manifest;
   const metrics = new Metrics({ model: name, revision });
@@ -66,7 +69,7 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
     await store.close();
     await cold?.close();
   };
-  return { config, model, metrics, pool, embedder, inputs, store, searcher, permits, spoolFolder, close };
+  return { config, access, model, metrics, pool, embedder, inputs, store, searcher, permits, spoolFolder, close };
 }
 
 function openColdCache({ CACHE_DISK_MB, DATA_DIR }: Config): ColdCache<Embedding> | undefined {
@@ -86,6 +89,7 @@ async function startPool(
     bytesPerPatch,
     dim: manifest.dim,
     devices: devicesToTry(config.DEVICE),
+    dtype: config.DTYPE,
     workers: config.ENCODER_WORKERS,
     threads: config.ENCODER_THREADS,
     maxTokens: config.MAX_BATCH_TOKENS,

@@ -3,10 +3,14 @@ import { Worker } from 'node:worker_threads';
 import type { Device } from './device.js';
 import type { Batch } from './sequence.js';
 
+/** Arithmetic of the model: 32-bit floats, or 8-bit integers where the weights are stored so. */
+export type Dtype = 'fp32' | 'q8';
+
 /** What a session thread is started with. */
 export interface SessionSetup {
   graphPath: string;
   devices: readonly Device[];
+  dtype: Dtype;
   /** CPU threads within the session. */
   threads: number;
   bytesPerPatch: number;

@@ -21,7 +21,13 @@ afterEach(() => pool?.close());
 async function start(options: Partial<PoolOptions> = {}): Promise<{ pool: EncoderPool; metrics: Metrics }> {
   const metrics = new Metrics({ model: 'test', revision: '1' });
   const { graphPath, manifest } = model;
-  const defaults = { graphPath, bytesPerPatch: serializer.bytesPerPatch, dim: manifest.dim, devices: ['cpu'] as const };
+  const defaults = {
+    graphPath,
+    bytesPerPatch: serializer.bytesPerPatch,
+    dim: manifest.dim,
+    devices: ['cpu'] as const,
+    dtype: 'fp32' as const,
+  };
   const limits = { workers: 1, threads: 1, maxTokens: 512, maxSize: 64, maxQueue: 512 };
   pool = await EncoderPool.start({ ...defaults, ...limits, ...options }, metrics, pino({ level: 'silent' }));
   return { pool, metrics };
@@ -60,7 +66,7 @@ describe('EncoderPool', () => {
     )?.value;
     const together = await Promise.all(inputs.map((input) => pool.encode(input)));
     together.forEach(({ vector }, i) => {
-      expect(dot(vector, alone[i] as Float32Array)).toBeGreaterThan(1 - 1e-5);
+      for (const [k, x] of vector.entries()) expect(Math.abs(x - (alone[i]?.[k] ?? 0))).toBeLessThan(1e-5);
     });
     const batches = (await metrics.batchSize.get()).values.find(({ metricName }) =>
       metricName?.endsWith('_count'),
@@ -125,6 +131,21 @@ describe('EncoderPool', () => {
     for (const { vector } of await Promise.all(waiting)) expect(dot(vector, expected)).toBeGreaterThan(1 - 1e-5);
     expect((await metrics.workerRestarts.get()).values).toMatchObject([{ value: 1 }]);
     expect(pool.isReady).toBe(true);
+  });
+
+  it('gives nearly the same vectors in 8-bit integers', async () => {
+    const inputs = ['a red car', '一只猫', 'something else that is longer'].map(sequenceOf);
+    const exact = await (async () => {
+      const { pool } = await start();
+      const vectors = await Promise.all(inputs.map((input) => pool.encode(input)));
+      await pool.close();
+      return vectors;
+    })();
+    const { pool } = await start({ dtype: 'q8' });
+    for (const [i, input] of inputs.entries()) {
+      const { vector } = await pool.encode(input);
+      expect(dot(vector, exact[i]?.vector as Float32Array)).toBeGreaterThan(0.999);
+    }
   });
 
   it('says which device failed and why when none runs the model', async () => {
