@@ -29,8 +29,8 @@ onespace is ready with ${MODEL} on ${url}
 
   Index the samples:   npm run samples
   Search in words:     curl -s ${url}/retrieve -H 'content-type: application/json' -d '{"text":"红色汽车"}'
-  Search by picture:   curl -s ${url}/retrieve -F file=@samples/cat.png
-  Embed a clip:        curl -s ${url}/embed/video -F file=@samples/clip.mp4
+  Search by picture:   curl -s ${url}/retrieve -F file=@samples/images/cat.jpg
+  Embed a clip:        curl -s ${url}/embed/video -F file=@samples/clips/rocket.mp4
   Store your own:      curl -s ${url}/items -F file=@photo.jpg -F 'metadata={"album":"summer"}'
 
 `;
