@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem, type ProblemCode } from '../src/errors.js';
+import { rememberMethods } from './allowed-methods.js';
 
 const FRAMEWORK_CODES: Record<string, ProblemCode> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'too_large',
@@ -12,6 +13,8 @@ const FRAMEWORK_CODES: Record<string, ProblemCode> = {
   FST_FILES_LIMIT: 'too_large',
   FST_FIELDS_LIMIT: 'too_large',
   FST_PARTS_LIMIT: 'too_large',
+  FST_MP_PREMATURE_CLOSE: 'client_closed',
+  FST_ERR_BAD_URL: 'invalid_request',
   FST_INVALID_MULTIPART_CONTENT_TYPE: 'unsupported_media',
   ECONNRESET: 'client_closed',
 };
@@ -19,15 +22,28 @@ const FRAMEWORK_CODES: Record<string, ProblemCode> = {
 /** Answers every error as RFC 9457 `application/problem+json` with the request's id. */
 export function answerProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => send(toProblem(error), request, reply));
+  const methodsOf = rememberMethods(app);
   app.setNotFoundHandler((request, reply) => {
-    const detail = `There is no route ${request.method} ${request.url.split('?')[0]}.`;
-    return send(new Problem('not_found', detail), request, reply);
+    const path = request.url.split('?')[0] ?? '';
+    const methods = methodsOf(path);
+    if (methods.length === 0) {
+      return send(new Problem('not_found', `There is no route ${request.method} ${path}.`), request, reply);
+    }
+    reply.header('allow', methods.join(', '));
+    const detail = `${path} takes ${methods.join(', ')}; ${request.method} came.`;
+    return send(new Problem('method_not_allowed', detail, { allowed: methods }), request, reply);
   });
 }
+
+/** Answers an error that the framework raises before a request has its hooks. */
+export const answerFrameworkError = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+  send(toProblem(error), request, reply);
+};
 
 function send(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (problem.status >= 500) request.log.error({ err: problem.cause ?? problem }, problem.message);
   const { retry_after_seconds: retryAfterSeconds } = problem.extensions;
+  reply.header('x-request-id', request.id);
   if (problem.status === 503) reply.header('retry-after', String(retryAfterSeconds ?? 1));
   const document = { ...problem.toDocument(request.id), ...openAiError(problem, request) };
   return reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(document);

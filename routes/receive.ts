@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { MultipartFile } from '@fastify/multipart';
+import type { Multipart, MultipartFile } from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static, TObject, TSchema } from 'typebox';
 import { clientClosed, Problem } from '../src/errors.js';
@@ -60,7 +60,7 @@ export async function receiveFiles(request: FastifyRequest): Promise<Received> {
   }
   const maxBytes = request.server.service.config.MAX_UPLOAD_MB * 1e6;
   try {
-    for await (const part of request.parts()) {
+    for await (const part of partsOf(request)) {
       if (received.bytes > maxBytes) throw tooMuch(maxBytes);
       if (part.type === 'file') addFile(received, await receivePart(request, part));
       else if (part.fieldname === TEXT_FIELD) received.parts.push({ text: String(part.value) });
@@ -72,6 +72,18 @@ export async function receiveFiles(request: FastifyRequest): Promise<Received> {
     request.raw.unpipe().resume();
     await disposeAll(received.files);
     throw request.clientSignal.aborted ? clientClosed() : error;
+  }
+}
+
+/** The parts of a multipart body; what its parser has to complain of is the client's mistake. */
+async function* partsOf(request: FastifyRequest): AsyncGenerator<Multipart> {
+  try {
+    yield* request.parts();
+  } catch (error) {
+    if (error instanceof Error && !('code' in error)) {
+      throw new Problem('invalid_request', `The multipart body is not valid: ${error.message}.`, { in: 'body' });
+    }
+    throw error;
   }
 }
 

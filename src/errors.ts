@@ -25,6 +25,7 @@ const PROBLEMS = {
   wrong_dimension: [422, 'The vector does not have the length of this model'],
   not_normalizable: [422, 'The vector has no direction'],
   rate_limited: [429, 'Too many requests'],
+  headers_too_large: [431, 'The headers are larger than allowed'],
   client_closed: [499, 'The client closed the request'],
   internal: [500, 'The service failed'],
   overloaded: [503, 'The service is at its limit'],
