@@ -58,7 +58,7 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post(
     '/items',
     {
-      config: { encodes: true },
+      config: { encodes: true, writes: true },
       schema: {
         operationId: 'putItem',
         tags: ['items'],
@@ -126,6 +126,7 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.delete(
     '/items/:id',
     {
+      config: { writes: true },
       schema: {
         operationId: 'deleteItem',
         tags: ['items'],

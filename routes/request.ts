@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { Problem } from '../src/errors.js';
 import type { RecordStage } from '../src/metrics.js';
 
 declare module 'fastify' {
@@ -19,9 +20,10 @@ declare module 'fastify' {
   }
 }
 
-/** Gives every request a cancellation signal, a permit where it needs one, its timings and its log line. */
+/** Gives every request a cancellation signal, its timings and its log line. */
 export function observeRequests(app: FastifyInstance): void {
-  const { metrics, permits } = app.service;
+  const { metrics } = app.service;
+  let closing = false;
   // Set for each request below; declaring them first keeps every request object of one shape.
   app.decorateRequest('clientSignal');
   app.decorateRequest('record');
@@ -35,10 +37,9 @@ export function observeRequests(app: FastifyInstance): void {
       request.stages.set(stage, (request.stages.get(stage) ?? 0) + seconds);
     };
     reply.header('x-request-id', request.id);
-    if (request.routeOptions.config.encodes) reply.raw.once('close', permits.take(bodyBytes(request)));
+    if (closing) throw new Problem('shutting_down', 'The service is shutting down.');
   });
 
-  let closing = false;
   app.addHook('preClose', async () => {
     closing = true;
   });
@@ -54,6 +55,14 @@ export function observeRequests(app: FastifyInstance): void {
     const labels = { method: request.method, route, status: String(reply.statusCode) };
     metrics.requestSeconds.observe(labels, reply.elapsedTime / 1000);
     request.log.info(logLine(request, reply), 'request');
+  });
+}
+
+/** Takes a permit for every request of `api` that uses the model, before its body is read. */
+export function takePermits(api: FastifyInstance): void {
+  const { permits } = api.service;
+  api.addHook('onRequest', async (request, reply) => {
+    if (request.routeOptions.config.encodes) reply.raw.once('close', permits.take(bodyBytes(request)));
   });
 }
 

@@ -2,16 +2,22 @@ import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import { guard } from '../routes/access.js';
+import { serveAdmin } from '../routes/admin.js';
+import { answerClientError, giveUpSlowBodies } from '../routes/client-errors.js';
 import { embedRoutes } from '../routes/embed.js';
 import { healthRoutes } from '../routes/health.js';
 import { itemRoutes } from '../routes/items.js';
 import { metricsRoutes } from '../routes/metrics.js';
 import { openAiRoutes } from '../routes/openai.js';
 import { describeRoutes } from '../routes/openapi.js';
-import { answerProblems } from '../routes/problems.js';
-import { observeRequests } from '../routes/request.js';
+import { answerFrameworkError, answerProblems } from '../routes/problems.js';
+import { limitRate } from '../routes/rate-limit.js';
+import { observeRequests, takePermits } from '../routes/request.js';
 import { retrieveRoutes } from '../routes/retrieve.js';
+import { addSecurityHeaders } from '../routes/security-headers.js';
 import { validatorCompiler } from '../routes/validator.js';
+import { listOf } from './access.js';
 import type { Config } from './config.js';
 import { openService, type Service } from './service.js';
 
@@ -22,7 +28,10 @@ declare module 'fastify' {
 }
 
 const MAX_FIELD_BYTES = 1_000_000;
-const REQUEST_TIMEOUT_MS = 300_000;
+/** How often Node looks for requests that are overdue. */
+const OVERDUE_CHECK_MS = 1000;
+/** An id of 256 characters, each percent-encoded. */
+const MAX_PARAM_CHARACTERS = 256 * 9;
 
 /** Assembles the service: engine, plugins, routes. It listens to nothing yet. */
 export async function buildApp(config: Config): Promise<FastifyInstance> {
@@ -31,9 +40,20 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
     // One line per request, with its status and time, is written by `observeRequests`.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: () => crypto.randomUUID(),
+    trustProxy: config.TRUST_PROXY === '' ? false : listOf(config.TRUST_PROXY),
     bodyLimit: config.MAX_JSON_MB * 1e6,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: config.REQUEST_TIMEOUT_SECONDS * 1000,
+    keepAliveTimeout: config.KEEP_ALIVE_SECONDS * 1000,
+    http: {
+      headersTimeout: Math.min(config.HEADERS_TIMEOUT_SECONDS, config.REQUEST_TIMEOUT_SECONDS) * 1000,
+      connectionsCheckingInterval: OVERDUE_CHECK_MS,
+    },
+    routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
     forceCloseConnections: 'idle',
+    // While it closes, `observeRequests` refuses what still comes, with a problem document.
+    return503OnClosing: false,
+    clientErrorHandler: answerClientError,
+    frameworkErrors: answerFrameworkError,
   }).withTypeProvider<TypeBoxTypeProvider>();
   const service = await openService(config, app.log);
   app.decorate('service', service);
@@ -44,14 +64,35 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   app.setValidatorCompiler(validatorCompiler);
   observeRequests(app);
   answerProblems(app);
+  addSecurityHeaders(app);
+  giveUpSlowBodies(app, config.SLOW_BODY_SECONDS);
+  await openToPages(app, listOf(config.CORS_ORIGINS));
   await describeRoutes(app);
-  const origins = config.CORS_ORIGINS.split(',').filter((origin) => origin !== '');
-  if (origins.length > 0) await app.register(cors, { origin: origins });
   await app.register(multipart, {
     limits: { fileSize: config.MAX_UPLOAD_MB * 1e6, files: 64, fields: 64, parts: 128, fieldSize: MAX_FIELD_BYTES },
     throwFileSizeLimit: false,
   });
-  for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, openAiRoutes, healthRoutes, metricsRoutes])
-    await app.register(routes);
+  await app.register(healthRoutes);
+  await app.register((api) => serveCallers(api, config));
+  if (config.ADMIN_PORT !== 0) serveAdmin(app, { host: config.HOST, port: config.ADMIN_PORT });
   return app;
+}
+
+/** The routes for those who may call, each request with a permit where it uses the model. */
+async function serveCallers(api: FastifyInstance, { RATE_LIMIT, ADMIN_PORT }: Config): Promise<void> {
+  guard(api);
+  takePermits(api);
+  if (RATE_LIMIT > 0) await limitRate(api, RATE_LIMIT);
+  for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, openAiRoutes]) await api.register(routes);
+  if (ADMIN_PORT === 0) await api.register(metricsRoutes);
+}
+
+/** Lets pages of these origins call; of no others. */
+async function openToPages(app: FastifyInstance, origins: readonly string[]): Promise<void> {
+  if (origins.length === 0) return;
+  await app.register(cors, {
+    origin: [...origins],
+    methods: ['GET', 'HEAD', 'POST', 'DELETE'],
+    exposedHeaders: ['x-request-id', 'server-timing', 'retry-after', 'location'],
+  });
 }

@@ -1,0 +1,158 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { problemOf, startServer, type TestServer } from '../server.js';
+
+const WRITER = 'a-key-that-may-write';
+const READER = 'a-key-that-may-read';
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<string> {
+  const holder: Server = createServer().listen(0, '127.0.0.1');
+  await once(holder, 'listening');
+  const { port } = holder.address() as AddressInfo;
+  holder.close();
+  return String(port);
+}
+
+/** A request made by hand: unlike fetch, it may say any host and origin. */
+async function request(server: TestServer, headers: Record<string, string>, method: 'GET' | 'POST' = 'POST') {
+  const body = method === 'POST' ? { payload: { text: 'a cat' } } : {};
+  const url = method === 'POST' ? '/embed' : '/items';
+  const { statusCode, json, headers: reply } = await server.app.inject({ method, url, headers, ...body });
+  return { status: statusCode, code: json().code as string | undefined, headers: reply };
+}
+
+describe('a service with keys', () => {
+  let server: TestServer;
+  beforeAll(async () => {
+    server = await startServer({ API_KEYS: `${WRITER},${READER}:read`, HOST: '0.0.0.0', RATE_LIMIT: '20' });
+  });
+  afterAll(() => server.close());
+
+  const call = (method: string, route: string, key?: string, body?: object) =>
+    fetch(server.url + route, {
+      method,
+      headers: {
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+      },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+
+  it.each(['/health', '/openapi.json', '/docs/'])('shows %s to everybody', async (route) => {
+    const response = await fetch(server.url + route);
+    expect(response.status).toBe(200);
+    await response.text();
+  });
+
+  it.each([
+    ['POST', '/embed'],
+    ['POST', '/retrieve'],
+    ['GET', '/items'],
+    ['DELETE', '/items/a'],
+    ['POST', '/v1/embeddings'],
+    ['GET', '/v1/models'],
+    ['GET', '/metrics'],
+  ])('asks for a key at %s %s', async (method, route) => {
+    for (const key of [undefined, 'not-a-key-of-this-service']) {
+      const response = await call(method, route, key, method === 'POST' ? { text: 'a' } : undefined);
+      expect(response.headers.get('www-authenticate')).toBe('Bearer');
+      expect(await problemOf(response)).toMatchObject({ status: 401, code: 'unauthorized' });
+    }
+  });
+
+  it('lets a read-only key embed and search, and a full one write too', async () => {
+    const item = { id: 'a', text: 'a cat' };
+    expect(await problemOf(await call('POST', '/items', READER, item))).toMatchObject({
+      status: 403,
+      code: 'forbidden',
+    });
+    expect((await call('POST', '/items', WRITER, item)).status).toBe(201);
+    expect((await call('POST', '/embed', READER, { text: 'a' })).status).toBe(200);
+    expect((await call('POST', '/retrieve', READER, { text: 'a' })).status).toBe(200);
+    expect(await problemOf(await call('DELETE', '/items/a', READER))).toMatchObject({ status: 403 });
+    expect((await call('DELETE', '/items/a', WRITER)).status).toBe(204);
+  });
+
+  it('takes the key in x-api-key as well', async () => {
+    const response = await fetch(`${server.url}/items`, { headers: { 'x-api-key': READER } });
+    expect(response.status).toBe(200);
+  });
+
+  it('shows the error to clients of the OpenAI interface', async () => {
+    expect(await problemOf(await call('GET', '/v1/models'))).toMatchObject({ error: { type: 'authentication_error' } });
+  });
+
+  it('limits the rate of each key by itself', async () => {
+    const statuses = [];
+    for (let i = 0; i < 21; i++) statuses.push((await call('GET', '/items?limit=1', READER)).status);
+    expect(statuses).toContain(429);
+    const refused = await call('GET', '/items', READER);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(await problemOf(refused)).toMatchObject({ status: 429, code: 'rate_limited', limit_per_minute: 20 });
+    expect((await call('GET', '/items', WRITER)).status).toBe(200);
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+});
+
+describe('a service without keys on this machine', () => {
+  let server: TestServer;
+  beforeAll(async () => {
+    server = await startServer({ CORS_ORIGINS: 'https://app.example.com' });
+  });
+  afterAll(() => server.close());
+
+  it('answers to localhost by every name, and to no other', async () => {
+    for (const host of ['localhost', 'localhost:8000', '127.0.0.1:8000', '[::1]:8000'])
+      expect(await request(server, { host })).toMatchObject({ status: 200 });
+    for (const host of ['evil.example.com', 'localhost.example.com', '192.168.0.1'])
+      expect(await request(server, { host })).toMatchObject({ status: 403, code: 'forbidden' });
+  });
+
+  it('takes no forms from pages of other origins', async () => {
+    const host = 'localhost:8000';
+    for (const origin of ['http://localhost:8000', 'https://app.example.com'])
+      expect(await request(server, { host, origin })).toMatchObject({ status: 200 });
+    for (const origin of ['https://evil.example.com', 'null', 'http://localhost:9999'])
+      expect(await request(server, { host, origin })).toMatchObject({ status: 403, code: 'forbidden' });
+  });
+
+  it('tells browsers to let pages of listed origins read, and of no others', async () => {
+    const host = 'localhost:8000';
+    const allowed = await request(server, { host, origin: 'https://app.example.com' }, 'GET');
+    expect(allowed.headers['access-control-allow-origin']).toBe('https://app.example.com');
+    const other = await request(server, { host, origin: 'https://evil.example.com' }, 'GET');
+    expect(other.headers['access-control-allow-origin']).not.toBe('https://evil.example.com');
+    expect(other.headers['access-control-allow-origin']).not.toBe('*');
+  });
+
+  it('sends security headers with every reply', async () => {
+    for (const route of ['/health', '/nothing']) {
+      const { headers } = await fetch(server.url + route);
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+      expect(headers.get('x-frame-options')).toBe('DENY');
+      expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+    }
+    const { headers } = await fetch(`${server.url}/docs/`);
+    expect(headers.get('content-security-policy')).toContain("script-src 'self'");
+    expect(headers.get('content-security-policy')).not.toContain('unsafe-eval');
+  });
+});
+
+describe('a service with a port for its operator', () => {
+  it('serves health and metrics there, without keys, and metrics nowhere else', async () => {
+    const ADMIN_PORT = await freePort();
+    const server = await startServer({ API_KEYS: WRITER, ADMIN_PORT });
+    const admin = `http://127.0.0.1:${ADMIN_PORT}`;
+    expect(await (await fetch(`${admin}/metrics`)).text()).toContain('onespace_model_info');
+    expect(await (await fetch(`${admin}/health`)).json()).toMatchObject({ ready: true });
+    expect((await fetch(`${admin}/items`)).status).toBe(404);
+    const authorization = `Bearer ${WRITER}`;
+    const elsewhere = await fetch(`${server.url}/metrics`, { headers: { authorization } });
+    expect(await problemOf(elsewhere)).toMatchObject({ status: 404 });
+    await server.close();
+    await expect(fetch(`${admin}/health`)).rejects.toThrow();
+  });
+});
