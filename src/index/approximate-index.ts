@@ -1,5 +1,5 @@
 import type { Index } from 'faiss-node';
-import { approximateFetch } from './approximation.js';
+import { type Approximation, approximateFetch } from './approximation.js';
 import { assert } from './assert.js';
 import { faiss } from './faiss.js';
 import { FlatIndex } from './flat-index.js';
@@ -14,6 +14,7 @@ export class ApproximateIndex implements NeighbourIndex {
   readonly #fresh: FlatIndex;
 
   private constructor(
+    readonly kind: Approximation,
     readonly dim: number,
     old: Index,
   ) {
@@ -22,10 +23,10 @@ export class ApproximateIndex implements NeighbourIndex {
   }
 
   /** Blocks while FAISS reads the file. */
-  static read(file: string, dim: number, rows: number): ApproximateIndex {
+  static read(kind: Approximation, file: string, dim: number, rows: number): ApproximateIndex {
     const index = faiss.Index.read(file);
     assert(index.getDimension() === dim && index.ntotal() === rows, 'an approximation of other vectors');
-    return new ApproximateIndex(dim, index);
+    return new ApproximateIndex(kind, dim, index);
   }
 
   get rows(): number {
@@ -33,7 +34,7 @@ export class ApproximateIndex implements NeighbourIndex {
   }
 
   fetchFor(k: number): number {
-    return approximateFetch(k);
+    return approximateFetch(this.kind, k);
   }
 
   add(vectors: readonly Uint8Array[], scratch: string): void {

@@ -23,7 +23,8 @@ export const factoryOf = (kind: Approximation, dim: number): string =>
  * scored again exactly. For HNSW it is also the breadth of its search (`efSearch`), which
  * faiss-node has no other way to set.
  */
-export const approximateFetch = (k: number): number => Math.max(128, 4 * (k + 16));
+export const approximateFetch = (kind: Approximation, k: number): number =>
+  kind === 'hnsw' ? Math.max(256, 8 * (k + 16)) : Math.max(128, 4 * (k + 16));
 
 /** What the builder leaves beside its index, once that is safe on disk. */
 export interface Built {

@@ -77,7 +77,7 @@ export class Approximator {
       (await this.#find(snapshotDir, modality, rows)) ?? (await this.#build(snapshotDir, modality, rows, wish));
     if (wish !== this.#wish) return;
     const file = approximationLayout(snapshotDir, modality, kind).index;
-    await shard.useIndex(ApproximateIndex.read(file, collection.dim, rows));
+    await shard.useIndex(ApproximateIndex.read(kind, file, collection.dim, rows));
     const { recallAt10, buildMs, seal } = built;
     this.#options.onApproximation?.({ modality, kind, rows, recallAt10, bytes: seal.bytes, buildMs });
     this.#options.log.info({ modality, kind, rows, recallAt10, buildMs }, 'index: searching approximately');

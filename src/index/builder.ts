@@ -76,7 +76,9 @@ function recall(index: Index, exact: Index, vectors: Vectors): number {
     const asked = Array.from(query);
     const nearest = (labels: readonly number[]) => labels.filter((label) => label !== row && label >= 0);
     const truth = nearest(exact.search(asked, Math.min(RECALL_AT + 1, rows)).labels).slice(0, RECALL_AT);
-    const proposed = nearest(index.search(asked, Math.min(approximateFetch(RECALL_AT), rows)).labels);
+    const proposed = nearest(
+      index.search(asked, Math.min(approximateFetch(kind as Approximation, RECALL_AT), rows)).labels,
+    );
     const best = new Map(proposed.map((label) => [label, innerProduct(query, vectors.read(label, 1), 0)]));
     const ranked = [...best.keys()].sort((a, b) => (best.get(b) ?? 0) - (best.get(a) ?? 0)).slice(0, RECALL_AT);
     return ranked.filter((label) => truth.includes(label)).length / Math.max(1, truth.length);
