@@ -29,7 +29,7 @@ const Embedded = Type.Object(
     tokens: Type.Integer({ description: 'Length of the sequence the model saw: text tokens and patches.' }),
     truncated: Type.Boolean({ description: 'Whether text was cut at the limit of the model.' }),
   },
-  { title: 'Embedding' },
+  { title: 'Embedding', description: 'A unit vector and what it was made from.' },
 );
 
 const EmbeddedMany = Type.Object(

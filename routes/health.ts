@@ -13,7 +13,7 @@ const Health = Type.Object(
     uptime_seconds: Type.Number(),
     limits: Limits,
   },
-  { title: 'Health' },
+  { title: 'Health', description: 'How the service is, what it serves, and its limits.' },
 );
 
 export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {

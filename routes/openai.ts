@@ -84,7 +84,7 @@ const EmbeddingsReply = Type.Object(
     model: Type.String(),
     usage: Type.Object({ prompt_tokens: Type.Integer(), total_tokens: Type.Integer() }),
   },
-  { title: 'EmbeddingsReply' },
+  { title: 'EmbeddingsReply', description: 'A vector for each input, in their order.' },
 );
 
 const ModelCard = Type.Object(
@@ -100,9 +100,12 @@ const ModelCard = Type.Object(
     dimensions: Type.Array(Type.Integer(), { description: 'Lengths of vector, the full one first.' }),
     limits: Limits,
   },
-  { title: 'Model' },
+  { title: 'Model', description: 'A model and the limits of this service.' },
 );
-const ModelList = Type.Object({ object: Type.Literal('list'), data: Type.Array(ModelCard) }, { title: 'ModelList' });
+const ModelList = Type.Object(
+  { object: Type.Literal('list'), data: Type.Array(ModelCard) },
+  { title: 'ModelList', description: 'The models served: one.' },
+);
 const ModelPath = Type.Object({ id: Type.String({ minLength: 1, maxLength: 256 }) });
 
 /** What clients of OpenAI's embeddings interface call; their errors are problem documents with an `error` member. */

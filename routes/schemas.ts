@@ -45,7 +45,7 @@ export const StoredItem = Type.Object(
     metadata: MetadataObject,
     embedding: Type.Optional(Vector),
   },
-  { title: 'Item' },
+  { title: 'Item', description: 'What is stored of one item.' },
 );
 
 export const ScoredItem = Type.Object(

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
+import { readFile, writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { Client } from './cli/client.js';
 import { indexFolder } from './cli/index-folder.js';
 import { search } from './cli/search.js';
+import { settingsTable, withSettingsTable } from './cli/settings.js';
 
 const url = () => process.env.ONESPACE_URL ?? `http://127.0.0.1:${process.env.PORT ?? 8000}`;
 
@@ -36,6 +38,15 @@ program
   .option('-m, --modality <modality>', 'text, image or video only')
   .action(async (text: string, options: { topK: number; modality?: string }) => {
     for (const line of await search(client(), text, options)) console.log(line);
+  });
+
+program
+  .command('settings')
+  .description('print every setting of the service as a table')
+  .option('--write <file>', 'put the table into a Markdown file instead, between its markers')
+  .action(async ({ write }: { write?: string }) => {
+    if (write === undefined) console.log(settingsTable());
+    else await writeFile(write, withSettingsTable(await readFile(write, 'utf8')));
   });
 
 program.parseAsync().catch((error: unknown) => {

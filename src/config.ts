@@ -21,7 +21,13 @@ export const Settings = Type.Object({
     description: 'Arithmetic of the model: exact, or 8-bit integers (a quarter of the memory, last digits differ).',
   }),
   ENCODER_WORKERS: integer(1, 1, 64, 'Threads that each own a session of the model.'),
-  ENCODER_THREADS: integer(availableParallelism(), 1, 256, 'CPU threads within one session (default: all cores).'),
+  ENCODER_THREADS: Type.Integer({
+    default: availableParallelism(),
+    'x-default': 'all cores',
+    minimum: 1,
+    maximum: 256,
+    description: 'CPU threads within one session.',
+  }),
   STORE: Type.Enum(['faiss'], { default: 'faiss', description: 'Where vectors are kept.' }),
   API_KEYS: text('', 'Keys that let callers in, separated by commas; ":read" after a key makes it read-only.'),
   ALLOW_ANONYMOUS: Type.Boolean({
@@ -33,6 +39,10 @@ export const Settings = Type.Object({
   TRUST_PROXY: text('', 'Addresses of proxies whose X-Forwarded-For is believed, separated by commas.'),
   ADMIN_PORT: integer(0, 0, 65535, 'Port of its own for /health and /metrics, without keys; 0 leaves them on PORT.'),
   CORS_ORIGINS: text('', 'Origins that browsers may call from, separated by commas; none by default.'),
+  ALLOW_URL_HOSTS: text(
+    '',
+    'Hosts from which URLs in JSON are fetched, separated by commas: img.example.com, *.example.org.',
+  ),
   MAX_UPLOAD_MB: integer(64, 1, 4096, 'Largest file or body accepted, in MB (10^6 bytes).'),
   MAX_JSON_MB: integer(16, 1, 512, 'Largest JSON body accepted, in MB; pictures in it count as base64.'),
   MAX_IMAGE_PIXELS: integer(100_000_000, 1, 1_000_000_000, 'Most pixels of a picture, or of one video frame.'),
