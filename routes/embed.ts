@@ -20,7 +20,7 @@ import {
 } from './receive.js';
 import { AnyObject, ModalityName, Text, Vector, vectorToJson } from './schemas.js';
 
-const Embedded = Type.Object(
+export const Embedded = Type.Object(
   {
     embedding: Vector,
     dim: Type.Integer(),
@@ -32,7 +32,7 @@ const Embedded = Type.Object(
   { title: 'Embedding', description: 'A unit vector and what it was made from.' },
 );
 
-const EmbeddedMany = Type.Object(
+export const EmbeddedMany = Type.Object(
   {
     results: Type.Array(
       Type.Union([Embedded, Type.Object({ error: AnyObject }, { description: 'A problem document.' })]),
@@ -44,7 +44,7 @@ const EmbeddedMany = Type.Object(
   },
 );
 
-const TextBody = Type.Object(
+export const TextBody = Type.Object(
   { text: Type.Union([Text, Type.Array(Text, { minItems: 1, maxItems: MAX_INPUTS })]) },
   { additionalProperties: false },
 );

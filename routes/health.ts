@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import { limitsOf } from '../src/limits.js';
 import { Counts, Limits } from './schemas.js';
 
-const Health = Type.Object(
+export const Health = Type.Object(
   {
     live: Type.Boolean({ description: 'The process answers.' }),
     ready: Type.Boolean({ description: 'It can embed and search.' }),

@@ -17,7 +17,7 @@ const Labels = { id: Type.Optional(Id), metadata: Type.Optional(MetadataObject) 
 /** What may stand beside a file. */
 const FileFields = Type.Object(Labels, { additionalProperties: false });
 /** What to embed, or a vector that is ready (made with this very model, say). */
-const ItemBody = Type.Object(
+export const ItemBody = Type.Object(
   {
     ...INPUT,
     embedding: Type.Optional(Numbers),
@@ -32,7 +32,7 @@ const EXAMPLES = [
 ];
 const ItemPath = Type.Object({ id: Id });
 const ItemQuery = Type.Object({ include: Type.Optional(Type.Literal('embedding')) }, { additionalProperties: false });
-const ListQuery = Type.Object(
+export const ListQuery = Type.Object(
   {
     limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
     cursor: Type.Optional(Type.String({ maxLength: 2048 })),
@@ -40,7 +40,7 @@ const ListQuery = Type.Object(
   },
   { additionalProperties: false },
 );
-const ItemPage = Type.Object(
+export const ItemPage = Type.Object(
   {
     items: Type.Array(StoredItem),
     next_cursor: Type.Optional(Type.String({ description: 'Absent on the last page.' })),

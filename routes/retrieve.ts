@@ -27,7 +27,7 @@ const TERM = {
   embedding: Type.Optional(Numbers),
   id: Type.Optional(Id),
 };
-const WeightedTerm = Type.Object(
+export const WeightedTerm = Type.Object(
   {
     ...TERM,
     weight: Type.Number({ minimum: -100, maximum: 100, default: 1, description: 'Negative: less like this.' }),
@@ -35,7 +35,7 @@ const WeightedTerm = Type.Object(
   { additionalProperties: false, title: 'WeightedTerm' },
 );
 const RetrieveFields = Type.Object(OPTIONS, { additionalProperties: false });
-const RetrieveBody = Type.Object(
+export const RetrieveBody = Type.Object(
   {
     ...TERM,
     mix: Type.Optional(
@@ -49,7 +49,7 @@ const RetrieveBody = Type.Object(
   },
   { additionalProperties: false, title: 'Query' },
 );
-const Results = Type.Object({ results: Type.Array(ScoredItem) }, { title: 'Hits', description: 'Best first.' });
+export const Results = Type.Object({ results: Type.Array(ScoredItem) }, { title: 'Hits', description: 'Best first.' });
 
 const DESCRIPTION = `Say one thing to look near: text, image, video, several parts, a ready embedding, the id of a stored item ("more
 like this", without itself), or a mix of them with weights.`;

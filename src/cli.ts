@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 import { readFile, writeFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { Client } from './cli/client.js';
 import { indexFolder } from './cli/index-folder.js';
 import { search } from './cli/search.js';
 import { settingsTable, withSettingsTable } from './cli/settings.js';
@@ -12,7 +11,7 @@ const program = new Command('onespace')
   .description('Text, images and video in one vector space.')
   .option('--url <url>', 'where the service runs (or ONESPACE_URL)', url());
 
-const client = () => new Client(program.opts<{ url: string }>().url, process.env.ONESPACE_API_KEY);
+const service = () => ({ url: program.opts<{ url: string }>().url, apiKey: process.env.ONESPACE_API_KEY });
 
 program
   .command('serve')
@@ -25,7 +24,7 @@ program
   .command('index <folder>')
   .description('store every picture and clip of a folder')
   .action(async (folder: string) => {
-    const { stored, refused } = await indexFolder(client(), folder);
+    const { stored, refused } = await indexFolder(service(), folder);
     for (const { file, reason } of refused) console.error(`refused ${file}: ${reason}`);
     console.log(`${stored} stored, ${refused.length} refused`);
     if (refused.length > 0) process.exitCode = 1;
@@ -37,7 +36,7 @@ program
   .option('-k, --top-k <number>', 'results wanted', Number, 5)
   .option('-m, --modality <modality>', 'text, image or video only')
   .action(async (text: string, options: { topK: number; modality?: string }) => {
-    for (const line of await search(client(), text, options)) console.log(line);
+    for (const line of await search(service(), text, options)) console.log(line);
   });
 
 program

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type Client, ServiceError } from './client.js';
+import { type Connection, formOf, putItem, ServiceError } from '../client/index.js';
 import { Progress } from './progress.js';
 
 const MEDIA = /\.(jpe?g|png|webp|avif|heic|gif|tiff?|mp4|m4v|mov|webm|mkv|avi)$/i;
@@ -19,7 +19,7 @@ export interface FolderResult {
  * Stores every picture and clip of a folder and its subfolders. An item's id is its path within the folder,
  * so indexing again replaces instead of doubling.
  */
-export async function indexFolder(client: Client, folder: string): Promise<FolderResult> {
+export async function indexFolder(to: Connection, folder: string): Promise<FolderResult> {
   const files = await mediaFiles(folder);
   if (files.length === 0) throw new Error(`There are no pictures or clips in ${folder}.`);
   const captions = await readCaptions(folder);
@@ -28,7 +28,7 @@ export async function indexFolder(client: Client, folder: string): Promise<Folde
   const waiting = [...files];
   const work = async () => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const reason = await store(client, folder, file, captions.get(file) ?? {});
+      const reason = await store(to, folder, file, captions.get(file) ?? {});
       if (reason === undefined) result.stored++;
       else result.refused.push({ file, reason });
       progress.advance();
@@ -60,13 +60,10 @@ async function readCaptions(folder: string): Promise<Map<string, object>> {
 }
 
 /** @returns why the service refused the file, or undefined when it was stored */
-async function store(client: Client, folder: string, file: string, metadata: object): Promise<string | undefined> {
-  const form = new FormData();
-  form.set('id', file);
-  form.set('metadata', JSON.stringify({ filename: file, ...metadata }));
-  form.set('file', new Blob([await readFile(path.join(folder, file))]), path.basename(file));
+async function store(to: Connection, folder: string, file: string, metadata: object): Promise<string | undefined> {
+  const content = new File([await readFile(path.join(folder, file))], path.basename(file));
   try {
-    await client.post('/items', form);
+    await putItem(to, formOf([content], { id: file, metadata: { filename: file, ...metadata } }));
     return undefined;
   } catch (error) {
     if (error instanceof ServiceError && error.problem.status < 500) return error.message;

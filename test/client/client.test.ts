@@ -1,0 +1,86 @@
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import {
+  type Connection,
+  deleteItem,
+  embed,
+  embedTexts,
+  formOf,
+  getItem,
+  health,
+  listItems,
+  putItem,
+  retrieve,
+  ServiceError,
+} from 'onespace/client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { jpeg } from '../media-files.js';
+import { startServer, type TestServer } from '../server.js';
+
+const KEY = 'the-key-of-this-test';
+
+let server: TestServer;
+let to: Connection;
+
+beforeAll(async () => {
+  server = await startServer({ API_KEYS: KEY });
+  to = { url: server.url, apiKey: KEY };
+});
+afterAll(() => server.close());
+
+describe('the client', () => {
+  it('embeds, stores, finds, lists and deletes', async () => {
+    const red = new File([new Uint8Array(await jpeg('red'))], 'red.jpg');
+    expect(await embed(to, formOf(['at night', red]))).toMatchObject({ modal_type: 'image', dim: 256 });
+    expect(await embedTexts(to, ['a cat', 'a dog'])).toHaveLength(2);
+    await putItem(to, { id: 'cat/1', text: 'a cat', metadata: { legs: 4 } });
+    await putItem(to, formOf([red], { id: 'red', metadata: { colour: 'red' } }));
+    expect(await getItem(to, 'cat/1')).toEqual({
+      id: 'cat/1',
+      modal_type: 'text',
+      metadata: { text: 'a cat', legs: 4 },
+    });
+    expect((await getItem(to, 'red', { withEmbedding: true })).embedding).toHaveLength(256);
+    const hits = await retrieve(to, { mix: [{ text: 'a cat' }, { text: 'a dog', weight: -0.1 }], top_k: 1 });
+    expect(hits).toMatchObject([{ id: 'cat/1', metadata: { legs: 4 } }]);
+    const ids = [];
+    for await (const { id } of listItems(to, { limit: 1 })) ids.push(id);
+    expect(ids).toEqual(['cat/1', 'red']);
+    await deleteItem(to, 'cat/1');
+    expect(await health(to)).toMatchObject({ ready: true, index: { size: 1 } });
+  });
+
+  it('throws what the service says is wrong', async () => {
+    const error = await getItem(to, 'nobody').catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ServiceError);
+    expect(error).toMatchObject({ message: 'There is no item "nobody".', problem: { status: 404, code: 'not_found' } });
+    await expect(getItem({ url: server.url }, 'nobody')).rejects.toMatchObject({ problem: { status: 401 } });
+  });
+
+  it('says when nobody answers', async () => {
+    await expect(health({ url: 'http://127.0.0.1:9' })).rejects.toThrow('No service answers at http://127.0.0.1:9');
+  });
+});
+
+describe('a service that asks to come back later', () => {
+  /** A bare server that answers as `replies` say, one after the other. */
+  async function bareServer(replies: ((response: ServerResponse) => void)[]): Promise<{ url: string; close(): void }> {
+    const bare = createServer((_request, response) => replies.shift()?.(response)).listen(0, '127.0.0.1');
+    await once(bare, 'listening');
+    return { url: `http://127.0.0.1:${(bare.address() as AddressInfo).port}`, close: () => bare.close() };
+  }
+  const later = (response: ServerResponse) => response.writeHead(503, { 'retry-after': '0' }).end('{}');
+
+  it('is asked again', async () => {
+    const bare = await bareServer([later, later, (response) => response.end('{"ready":true}')]);
+    expect(await health({ url: bare.url })).toEqual({ ready: true });
+    bare.close();
+  });
+
+  it('is asked only so often', async () => {
+    const bare = await bareServer([later, later]);
+    await expect(health({ url: bare.url, maxAttempts: 2 })).rejects.toMatchObject({ problem: { status: 503 } });
+    bare.close();
+  });
+});
