@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { APPROXIMATIONS } from './index/approximation.js';
 
 const integer = (value: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum, description });
@@ -28,7 +29,15 @@ export const Settings = Type.Object({
     maximum: 256,
     description: 'CPU threads within one session.',
   }),
-  STORE: Type.Enum(['faiss'], { default: 'faiss', description: 'Where vectors are kept.' }),
+  STORE: Type.Enum(['faiss', 'chroma'], {
+    default: 'faiss',
+    description: 'Where vectors are kept: embedded, or on a Chroma server that replicas share.',
+  }),
+  CHROMA_URL: text('http://127.0.0.1:8001', 'The Chroma server, for STORE=chroma.'),
+  INDEX: Type.Enum(['flat', ...APPROXIMATIONS], {
+    default: 'flat',
+    description: 'How FAISS searches 10,000 vectors and more: exactly (flat), or sooner or smaller (hnsw, sq8, pca).',
+  }),
   API_KEYS: text('', 'Keys that let callers in, separated by commas; ":read" after a key makes it read-only.'),
   ALLOW_ANONYMOUS: Type.Boolean({
     default: false,

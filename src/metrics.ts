@@ -79,6 +79,12 @@ export class Metrics {
     buckets: LATENCY_BUCKETS_SECONDS,
     registers: this.registers,
   });
+  readonly recall = new Gauge({
+    name: 'onespace_index_recall_at_10',
+    help: 'Share of the 10 nearest that an approximate index finds, against exact search.',
+    labelNames: ['modality', 'index'] as const,
+    registers: this.registers,
+  });
   readonly snapshots = new Counter({
     name: 'onespace_snapshots_total',
     help: 'Snapshots of the index, by outcome; after a failure the journal grows until one succeeds.',
@@ -103,6 +109,7 @@ export class Metrics {
       this.commitWrites.observe(writes);
       this.commitSeconds.observe(durationMs / 1000);
     },
+    onApproximation: ({ modality, kind, recallAt10 }) => this.recall.set({ modality, index: kind }, recallAt10),
     onSnapshot: ({ ok }) => this.snapshots.inc({ outcome: ok ? 'written' : 'failed' }),
   };
 
@@ -156,7 +163,10 @@ export class Metrics {
       labelNames: ['modality'] as const,
       registers: this.registers,
       async collect() {
-        const counts = await count();
+        // A store that cannot be reached has no size to tell; the other metrics have.
+        this.reset();
+        const counts = await count().catch(() => undefined);
+        if (counts === undefined) return;
         for (const modality of MODALITIES) this.set({ modality }, counts[modality]);
       },
     });

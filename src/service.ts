@@ -11,7 +11,6 @@ import { type Model, openModel } from './encoder/model.js';
 import { EncoderPool } from './encoder/pool.js';
 import { Serializer } from './encoder/serializer.js';
 import { readGpus } from './gpu.js';
-import { openFaissStore } from './index/faiss-store.js';
 import type { VectorStore } from './index/store.js';
 import { Inputs } from './inputs/inputs.js';
 import { MediaUrls } from './inputs/media-urls.js';
@@ -20,6 +19,7 @@ import { clearSpool } from './media/spool.js';
 import { Metrics } from './metrics.js';
 import { Permits } from './permits.js';
 import { Searcher } from './search/searcher.js';
+import { openStore } from './store.js';
 
 /** Everything behind the routes: made once per process, handed to them by `app.service`. */
 export interface Service {
@@ -48,12 +48,7 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
   metrics.watchGpus(readGpus);
   const spoolFolder = path.join(config.DATA_DIR, 'spool');
   await clearSpool(spoolFolder);
-  const store = await openFaissStore({
-    dir: path.join(config.DATA_DIR, 'index', name),
-    binding: { model: name, revision, dim },
-    logger,
-    events: metrics.indexEvents,
-  });
+  const store = await openStore(config, { model: name, revision, dim }, metrics, logger);
   metrics.watchIndex(() => store.count());
   const serializer = await Serializer.open(model);
   const pool = await startPool(config, model, serializer, metrics, logger);

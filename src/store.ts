@@ -1,0 +1,63 @@
+import path from 'node:path';
+import type { Config } from './config.js';
+import { openChromaStore } from './index/chroma-store.js';
+import type { Logger } from './index/events.js';
+import { openFaissStore } from './index/faiss-store.js';
+import type { ModelBinding, VectorStore } from './index/store.js';
+import type { Metrics } from './metrics.js';
+
+/** Opens the store that the settings name, for the vectors of one model. */
+export function openStore(
+  config: Config,
+  binding: ModelBinding,
+  metrics: Metrics,
+  logger: Logger,
+): Promise<VectorStore> {
+  if (config.STORE === 'chroma') return openChroma(config, binding, logger);
+  const { DATA_DIR, INDEX } = config;
+  return openFaissStore({
+    dir: path.join(DATA_DIR, 'index', binding.model),
+    binding,
+    logger,
+    events: metrics.indexEvents,
+    ...(INDEX === 'flat' ? {} : { approximation: { kind: INDEX } }),
+  });
+}
+
+/** A Chroma server may be down when this process starts: embedding works all the same, storing once it is up. */
+async function openChroma(config: Config, binding: ModelBinding, logger: Logger): Promise<VectorStore> {
+  const open = () => openChromaStore({ url: config.CHROMA_URL, collection: `onespace-${binding.model}`, binding });
+  const store = new LateStore(open);
+  await store.count().catch((error: unknown) => {
+    if ((error as { code?: string }).code !== 'store_unavailable') throw error;
+    logger.warn({ err: error }, 'the Chroma server cannot be reached; storing and searching wait for it');
+  });
+  return store;
+}
+
+/** A store that is opened when it is first needed, and again at the next need when that fails. */
+class LateStore implements VectorStore {
+  private opening: Promise<VectorStore> | undefined;
+
+  constructor(private readonly open: () => Promise<VectorStore>) {}
+
+  private store(): Promise<VectorStore> {
+    this.opening ??= this.open().catch((error: unknown) => {
+      this.opening = undefined;
+      throw error;
+    });
+    return this.opening;
+  }
+
+  upsert: VectorStore['upsert'] = async (items) => (await this.store()).upsert(items);
+  get: VectorStore['get'] = async (id) => (await this.store()).get(id);
+  delete: VectorStore['delete'] = async (ids) => (await this.store()).delete(ids);
+  deleteWhere: VectorStore['deleteWhere'] = async (filter) => (await this.store()).deleteWhere(filter);
+  list: VectorStore['list'] = async (options) => (await this.store()).list(options);
+  search: VectorStore['search'] = async (vector, options) => (await this.store()).search(vector, options);
+  count: VectorStore['count'] = async () => (await this.store()).count();
+  close: VectorStore['close'] = async () => {
+    const opened = await this.opening?.catch(() => undefined);
+    await opened?.close();
+  };
+}
