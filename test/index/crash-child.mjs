@@ -1,6 +1,6 @@
 /**
  * Opens an index, says what is in it, then writes and deletes from several sides until it is killed.
- * Every line is on its way to the parent before the next step: `writeSync` to a pipe is not buffered here.
+ * Every line is on its way to the parent before the next step: `writeSync` buffers nothing in this process.
  *
  *   usage: node crash-child.mjs <dir> <first version>
  */
@@ -9,8 +9,20 @@ import { openFaissStore } from '../../dist/src/index/faiss-store.js';
 import { BINDING, IDS_PER_WRITER, itemOf, matches, WRITERS } from './crash-items.mjs';
 
 const [dir, firstVersion] = process.argv.slice(2);
-const tell = (line) => writeSync(1, `${JSON.stringify(line)}\n`);
 const ignore = () => {};
+
+function tell(line) {
+  const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+  for (let written = 0; written < bytes.length; ) {
+    try {
+      written += writeSync(1, bytes, written);
+    } catch (error) {
+      // The pipe is full: the parent is busy.
+      if (error.code !== 'EAGAIN') throw error;
+    }
+  }
+}
+
 const fail = (_fields, message) => tell({ type: 'error', message });
 
 const store = await openFaissStore({
