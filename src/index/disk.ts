@@ -58,3 +58,10 @@ export function writeProblem(error: unknown): Problem {
     { cause: error },
   );
 }
+
+/** What a failure to open an index means, where the caller can do something about it. */
+export function openProblem(error: unknown): unknown {
+  if (!isDiskFull(error)) return error;
+  const detail = 'The disk of the index is full, and opening it needs a few kilobytes. Free space and start again.';
+  return new Problem('disk_full', detail, {}, { cause: error });
+}

@@ -5,7 +5,7 @@ import type { Approximation } from './approximation.js';
 import { Approximator } from './approximator.js';
 import type { Collection } from './collection.js';
 import { Committer } from './committer.js';
-import { syncDir } from './disk.js';
+import { openProblem, syncDir } from './disk.js';
 import type { IndexEvents, Logger } from './events.js';
 import { compileFilter } from './filter.js';
 import { Journal } from './journal.js';
@@ -98,9 +98,10 @@ export class Engine {
   }
 
   static async open(options: EngineOptions): Promise<Engine> {
-    await ensureDir(options.dir);
-    const lock = await lockDir(options.dir);
+    let lock: Lock | undefined;
     try {
+      await ensureDir(options.dir);
+      lock = await lockDir(options.dir);
       const startedMs = performance.now();
       const recovered = await recover(options.dir, options.binding, options.log);
       const durationMs = Math.round(performance.now() - startedMs);
@@ -110,8 +111,8 @@ export class Engine {
       engine.#snapshotIfDue();
       return engine;
     } catch (error) {
-      await lock.release();
-      throw error;
+      await lock?.release();
+      throw openProblem(error);
     }
   }
 
