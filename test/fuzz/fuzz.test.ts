@@ -2,11 +2,11 @@ import { expect, it } from 'vitest';
 import { fuzz } from './fuzz.js';
 
 it('answers every damaged file with a problem or a picture, and leaves nothing behind', async () => {
-  const report = await fuzz({ cases: 150, first: 0, seed: 20, concurrency: 4 });
+  const report = await fuzz({ cases: 80, first: 0, seed: 20, concurrency: 4 });
   expect(report.failures).toEqual([]);
-  expect(report.cases).toBe(150);
+  expect(report.cases).toBe(80);
   expect(report.leftovers).toMatchObject({ processes: 0, files: 0 });
   // Both kinds of answer occur, or the files were damaged too little or too much to tell anything.
-  expect(report.answers.broken_media).toBeGreaterThan(20);
-  expect((report.answers.image ?? 0) + (report.answers.video ?? 0)).toBeGreaterThan(20);
+  expect(report.answers.broken_media).toBeGreaterThan(10);
+  expect((report.answers.image ?? 0) + (report.answers.video ?? 0)).toBeGreaterThan(10);
 }, 120_000);
