@@ -71,15 +71,16 @@ function checkNode() {
     );
 }
 
-function installPackages() {
-  const stamp = at('node_modules', '.onespace-lock');
+/** `npm ci` in a folder of the repository, unless it has been done for this very lockfile. */
+function installPackages(folder, what) {
+  const stamp = at(folder, 'node_modules', '.onespace-lock');
   const lock = createHash('sha256')
-    .update(readFileSync(at('package-lock.json')))
+    .update(readFileSync(at(folder, 'package-lock.json')))
     .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
-  say('installing packages (npm ci)');
+  say(`installing ${what} (npm ci)`);
   const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
-  if (!run(npm[0], [...npm.slice(1), 'ci', '--no-progress'])) stop('npm ci failed', 'npm ci');
+  if (!run(npm[0], [...npm.slice(1), 'ci', '--no-progress'], { cwd: at(folder) })) stop('npm ci failed', 'npm ci');
   writeFileSync(stamp, lock);
 }
 
@@ -192,8 +193,16 @@ function build() {
   writeFileSync(stamp, '');
 }
 
-const STEPS = { packages: installPackages, faiss: provideFaiss, ffmpeg: provideFfmpeg, build };
+const STEPS = {
+  packages: () => installPackages('.', 'packages'),
+  faiss: provideFaiss,
+  ffmpeg: provideFfmpeg,
+  build,
+  // For the tests of STORE=chroma alone: its server is 400 MB.
+  chroma: () => installPackages('test/index/chroma', "the tests' Chroma server"),
+};
+const USUAL = ['packages', 'faiss', 'ffmpeg', 'build'];
 
 checkNode();
 const asked = process.argv.slice(2);
-for (const step of asked.length > 0 ? asked : Object.keys(STEPS)) STEPS[step]();
+for (const step of asked.length > 0 ? asked : USUAL) STEPS[step]();

@@ -27,7 +27,7 @@ export async function startChroma(dataDir: string, wantedPort?: number): Promise
 }
 
 function chromaBinary(): string | undefined {
-  const from = createRequire(process.env.CHROMA_PACKAGE ?? import.meta.url);
+  const from = createRequire(process.env.CHROMA_PACKAGE ?? new URL('./chroma/package.json', import.meta.url));
   try {
     const [packages] = from.resolve('chromadb').split(/(?<=[\\/]node_modules[\\/])chromadb[\\/]/);
     return path.join(packages ?? '', 'chromadb', 'dist', 'cli.mjs');
