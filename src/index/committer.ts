@@ -1,3 +1,4 @@
+import { Problem } from '../errors.js';
 import { writeProblem } from './disk.js';
 import type { Journal } from './journal.js';
 import { LIMITS } from './limits.js';
@@ -39,10 +40,11 @@ export class Committer {
   }
 
   /**
-   * @throws Problem `disk_full`, `store_unavailable`; the write then never happened
+   * @throws Problem `too_large`, `disk_full`, `store_unavailable`; the write then never happened
    * @returns what applying it reports
    */
-  write(payload: Uint8Array): Promise<number> {
+  async write(payload: Uint8Array): Promise<number> {
+    checkSize(payload);
     return new Promise((resolve, reject) => {
       this.#queue.push({ payload, resolve, reject });
       this.#start();
@@ -54,6 +56,7 @@ export class Committer {
     return this.paused(async () => {
       const payload = await work();
       if (payload === undefined) return 0;
+      checkSize(payload);
       return new Promise<number>((resolve, reject) => {
         this.#commit([{ payload, resolve, reject }]).catch(reject);
       });
@@ -114,4 +117,12 @@ export class Committer {
     const bytes = group.reduce((sum, { payload }) => sum + payload.length, 0);
     this.#onCommit({ writes: group.length, bytes, durationMs: performance.now() - startedMs });
   }
+}
+
+function checkSize({ length }: Uint8Array): void {
+  if (length > LIMITS.frameBytes)
+    throw new Problem(
+      'too_large',
+      `One write may take ${LIMITS.frameBytes} bytes; this one takes ${length}. Divide it.`,
+    );
 }

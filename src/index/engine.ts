@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { Problem } from '../errors.js';
 import type { Modality } from '../modality.js';
 import type { Approximation } from './approximation.js';
 import { Approximator } from './approximator.js';
@@ -12,7 +13,7 @@ import { Journal } from './journal.js';
 import { layout, parseName } from './layout.js';
 import { LIMITS } from './limits.js';
 import { type Lock, lockDir } from './lock.js';
-import { encodeDelete } from './operation.js';
+import { encodeDelete, isUpsert } from './operation.js';
 import { type RawItem, rawItem } from './raw.js';
 import { ensureDir, type Recovered, recover } from './recovery.js';
 import { type RawHit, type RawQuery, Searcher } from './searcher.js';
@@ -117,7 +118,9 @@ export class Engine {
   }
 
   /** @param payload from `encodeUpsert` or `encodeDelete` @returns how many ids its deletes found */
-  write(payload: Uint8Array): Promise<number> {
+  async write(payload: Uint8Array): Promise<number> {
+    if (this.#collection.size >= LIMITS.items && isUpsert(payload))
+      throw new Problem('too_large', `The index holds ${LIMITS.items} items, as many as it can. Delete some first.`);
     return this.#committer.write(payload);
   }
 
@@ -127,7 +130,7 @@ export class Engine {
     return this.#committer.writeFromState(async () => {
       const ids: string[] = [];
       for (const shard of Object.values(this.#collection.shards)) {
-        const matches = await shard.matches.prepare(shard, selection);
+        const matches = shard.matches.refresh(shard, await shard.matches.prepare(shard, selection));
         for (const [row, id] of shard.ids.entries()) if (id !== undefined && matches.has(row)) ids.push(id);
       }
       return ids.length === 0 ? undefined : encodeDelete(ids);

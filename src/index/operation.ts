@@ -50,6 +50,8 @@ export function encodeDelete(ids: readonly string[]): Uint8Array<ArrayBuffer> {
   return writer.done();
 }
 
+export const isUpsert = (payload: Uint8Array): boolean => new Reader(payload).u32() === KIND.upsert;
+
 /**
  * The operations of a payload, in order. Rows are views into it.
  * @throws Error when the bytes are not what the encoders write

@@ -35,8 +35,8 @@ export interface Channel {
 }
 
 export function joinThread(listener: Listener): Channel {
-  shared ??= new IndexThread(() => {
-    shared = undefined;
+  shared ??= new IndexThread((ended) => {
+    if (shared === ended) shared = undefined;
   });
   return shared.join(listener);
 }
@@ -45,12 +45,12 @@ class IndexThread {
   readonly #worker = new Worker(ENTRY, { name: 'index' });
   readonly #listeners = new Map<number, Listener>();
   readonly #pending = new Map<number, Pending>();
-  readonly #onEnd: () => void;
+  readonly #onEnd: (ended: IndexThread) => void;
   #stores = 0;
   #calls = 0;
   #failure: Problem | undefined;
 
-  constructor(onEnd: () => void) {
+  constructor(onEnd: (ended: IndexThread) => void) {
     this.#onEnd = onEnd;
     this.#worker.on('message', (reply: Reply) => this.#receive(reply));
     this.#worker.on('error', (error) => this.#fail(error));
@@ -65,7 +65,7 @@ class IndexThread {
       leave: async () => {
         this.#listeners.delete(store);
         if (this.#listeners.size > 0) return;
-        this.#onEnd();
+        this.#onEnd(this);
         await this.#worker.terminate();
       },
     };
@@ -103,6 +103,8 @@ class IndexThread {
   /** Nothing can be acknowledged any more: whoever waits learns it, and so does whoever comes. */
   #fail(error: unknown): void {
     if (this.#failure !== undefined) return;
+    // Whoever opens an index from now on gets another thread.
+    this.#onEnd(this);
     this.#failure = new Problem(
       'store_unavailable',
       'The index has stopped. Restart the service.',

@@ -12,6 +12,23 @@ storeContract('faiss', () => open());
 // Snapshots follow each other closely here, so that every operation meets rows on disk and in memory.
 storeContract('faiss with a snapshot every few writes', () => open({ snapshotBytes: 2000 }));
 
+it('refuses a write larger than one frame of the journal, and goes on', async () => {
+  const binding = { ...BINDING, dim: 1024 };
+  const store = await openFaissStore({ dir: await tempDir(), binding, logger: recorder().logger });
+  const vector = unitVector(randomFrom(4), binding.dim);
+  const items = (length: number): Item[] =>
+    Array.from({ length }, (_, i) => ({
+      id: `${i}`,
+      modality: 'text',
+      metadata: { text: 'x'.repeat(65_000) },
+      vector,
+    }));
+  await expect(store.upsert(items(1000))).rejects.toMatchObject({ code: 'too_large' });
+  await store.upsert(items(10));
+  expect(await store.count()).toEqual({ text: 10, image: 0, video: 0 });
+  await store.close();
+});
+
 describe('search among more rows than FAISS is asked to propose', () => {
   const random = randomFrom(11);
   const centre = unitVector(random);
