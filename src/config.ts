@@ -52,6 +52,7 @@ export const Settings = Type.Object({
     '',
     'Hosts from which URLs in JSON are fetched, separated by commas: img.example.com, *.example.org.',
   ),
+  MAX_FETCH_SECONDS: integer(20, 1, 600, 'Longest time that fetching one URL may take.'),
   MAX_UPLOAD_MB: integer(64, 1, 4096, 'Largest file or body accepted, in MB (10^6 bytes).'),
   MAX_JSON_MB: integer(16, 1, 512, 'Largest JSON body accepted, in MB; pictures in it count as base64.'),
   MAX_IMAGE_PIXELS: integer(100_000_000, 1, 1_000_000_000, 'Most pixels of a picture, or of one video frame.'),

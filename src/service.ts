@@ -14,6 +14,8 @@ import { readGpus } from './gpu.js';
 import type { VectorStore } from './index/store.js';
 import { Inputs } from './inputs/inputs.js';
 import { MediaUrls } from './inputs/media-urls.js';
+import { RemoteFiles } from './inputs/remote.js';
+import { UrlHosts } from './inputs/url-hosts.js';
 import { Ffmpeg } from './media/ffmpeg.js';
 import { clearSpool } from './media/spool.js';
 import { Metrics } from './metrics.js';
@@ -55,7 +57,7 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
   const cold = openColdCache(config);
   const cache = new Cache<Embedding>(config.CACHE_MB * 1e6, sizeOfEmbedding, metrics, cold);
   const embedder = new Embedder(model.manifest, serializer, pool, await Ffmpeg.locate(), cache, config);
-  const inputs = new Inputs(new MediaUrls(config.MAX_UPLOAD_MB * 1e6, spoolFolder));
+  const inputs = openInputs(config, spoolFolder);
   const searcher = new Searcher(embedder, store, dim);
   const limits = { requests: config.MAX_QUEUE, bytes: config.MAX_INFLIGHT_MB * 1e6 };
   const permits = new Permits(limits, (reason) => metrics.refused.inc({ reason }));
@@ -65,6 +67,11 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
     await cold?.close();
   };
   return { config, access, model, metrics, pool, embedder, inputs, store, searcher, permits, spoolFolder, close };
+}
+
+function openInputs({ ALLOW_URL_HOSTS, MAX_FETCH_SECONDS, MAX_UPLOAD_MB }: Config, folder: string): Inputs {
+  const remote = new RemoteFiles(new UrlHosts(ALLOW_URL_HOSTS), MAX_FETCH_SECONDS * 1000);
+  return new Inputs(new MediaUrls({ maxBytes: MAX_UPLOAD_MB * 1e6, folder }, remote));
 }
 
 function openColdCache({ CACHE_DISK_MB, DATA_DIR }: Config): ColdCache<Embedding> | undefined {

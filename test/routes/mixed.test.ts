@@ -89,7 +89,7 @@ describe('POST /embed', () => {
     ['too many parts', { parts: Array(17).fill({ text: 'a' }) }, 400, 'invalid_request', 'parts'],
     ['a part that is two', { parts: [{ text: 'a', image: 'data:,' }] }, 400, 'invalid_request', 'parts.0'],
     ['a URL of another kind', { image: 'file:///etc/passwd' }, 400, 'invalid_request', 'image'],
-    ['a URL on another host', { image: 'https://example.com/a.png' }, 400, 'invalid_request', 'image'],
+    ['a URL on another host', { image: 'https://example.com/a.png' }, 403, 'url_not_allowed', 'image'],
     ['a data: URL without base64', { image: 'data:image/png,abc' }, 400, 'invalid_request', 'image'],
     ['what is not base64', { parts: [{ image: 'data:;base64,a*b' }] }, 400, 'invalid_request', 'parts.0.image'],
     ['an empty file', { image: 'data:;base64,' }, 400, 'empty_body', undefined],
