@@ -20,6 +20,10 @@ const STDERR_LIMIT_CHARS = 64 * 1024;
 /** A file with more streams than this is an attack on the demuxer, not a recording. */
 const MAX_STREAMS = 64;
 
+const VERSION_TIMEOUT_MS = 20_000;
+/** Exit codes of programs that cannot be started: a library is missing, or the file is. */
+const NOT_STARTED = [126, 127];
+
 /** ffmpeg's name of each container's demuxer: said to it, so that it never guesses "playlist" from the content. */
 const DEMUXERS: Record<VideoFormat, string> = { mp4: 'mov', mov: 'mov', webm: 'matroska', mkv: 'matroska', avi: 'avi' };
 
@@ -89,7 +93,9 @@ export class Ffmpeg {
     for (const candidate of candidates) {
       const version = await versionOf(candidate, '-version');
       if (version === undefined) continue;
-      const hasPrlimit = (await versionOf('prlimit', '--version')) !== undefined;
+      // Tried as it will be used: a container may forbid these limits, or ffmpeg need more than they leave.
+      const limited = [...resourceLimits(VERSION_TIMEOUT_MS), '--', candidate, '-version'];
+      const hasPrlimit = (await versionOf('prlimit', ...limited)) !== undefined;
       return new Ffmpeg(candidate, version, hasPrlimit, maxProcesses);
     }
     throw new Error(
@@ -102,7 +108,7 @@ export class Ffmpeg {
   /**
    * Runs ffmpeg on one file, with nothing in its reach but that file.
    *
-   * @throws Problem decode_timeout, client_closed; and whatever `consume` throws
+   * @throws Problem decode_timeout, client_closed; Error when ffmpeg does not start; and whatever `consume` throws
    */
   async run<T>(run: FfmpegRun<T>): Promise<FfmpegResult<T>> {
     const { signal, consume } = run;
@@ -123,6 +129,8 @@ export class Ffmpeg {
       const [output, log] = await Promise.all([consume(child.stdout), readStart(child.stderr)]);
       // Output that ends because its writer was killed looks like any other end.
       if (stopped) throw stopped;
+      await closed;
+      if (NOT_STARTED.includes(child.exitCode ?? 0)) throw new Error(`ffmpeg does not start: ${log}`);
       return { output, log };
     } catch (error) {
       throw stopped ?? error;
@@ -198,9 +206,9 @@ async function readStart(stream: Readable): Promise<string> {
 }
 
 /** The first line a program writes about its version; undefined when it does not run. */
-async function versionOf(program: string, flag: string): Promise<string | undefined> {
+async function versionOf(program: string, ...args: string[]): Promise<string | undefined> {
   try {
-    const { stdout } = await promisify(execFile)(program, [flag], { timeout: 20_000 });
+    const { stdout } = await promisify(execFile)(program, args, { timeout: VERSION_TIMEOUT_MS });
     return stdout.split('\n', 1)[0];
   } catch {
     return undefined;
