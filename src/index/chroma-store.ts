@@ -59,7 +59,7 @@ export async function openChromaStore(options: ChromaStoreOptions): Promise<Vect
       'index_model_mismatch',
       `The Chroma collection "${collection}" holds vectors of ${model} (revision ${revision}, ${dim} dimensions), but the ` +
         `service runs ${binding.model} (revision ${binding.revision}, ${binding.dim} dimensions). Run the model it was made ` +
-        'with, or set CHROMA_COLLECTION to another name and index the originals again.',
+        'with, or delete the collection and index the originals again.',
     );
   return new ChromaStore(client, `${DATABASE}/collections/${id}`, binding.dim);
 }

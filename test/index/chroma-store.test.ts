@@ -46,7 +46,7 @@ describe.skipIf(server === undefined)('on a Chroma server', () => {
     await openChromaStore({ url, collection, binding: BINDING });
     await expect(openChromaStore({ url, collection, binding })).rejects.toMatchObject({
       code: 'index_model_mismatch',
-      detail: expect.stringContaining('CHROMA_COLLECTION'),
+      detail: expect.stringContaining('delete the collection and index the originals again'),
     });
   });
 });
