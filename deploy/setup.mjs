@@ -198,8 +198,10 @@ const STEPS = {
   faiss: provideFaiss,
   ffmpeg: provideFfmpeg,
   build,
-  // For the tests of STORE=chroma alone: its server is 400 MB.
+  // For the tests of several replicas alone; Chroma's server is 400 MB.
   chroma: () => installPackages('test/index/chroma', "the tests' Chroma server"),
+  haproxy: () =>
+    works('haproxy', '-v') || aptInstall(['haproxy'], 'HAProxy is missing, which the tests of replicas start'),
 };
 const USUAL = ['packages', 'faiss', 'ffmpeg', 'build'];
 

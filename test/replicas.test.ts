@@ -1,0 +1,126 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ChromaServer, startChroma } from './index/chroma-server.js';
+
+const haproxy = spawnSync('haproxy', ['-v']).status === 0;
+const folder = await mkdtemp(path.join(tmpdir(), 'onespace-replicas-'));
+const chroma = haproxy ? await startChroma(path.join(folder, 'chroma')) : undefined;
+
+const children: ChildProcess[] = [];
+let [balancer, first, second] = ['', '', ''];
+let victim: ChildProcess;
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function untilReady(url: string): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if ((await fetch(`${url}/health`).catch(() => undefined))?.ok) return;
+    await sleep(100);
+  }
+  throw new Error(`${url} does not get ready`);
+}
+
+async function startReplica(name: string, store: ChromaServer): Promise<{ url: string; child: ChildProcess }> {
+  const port = await freePort();
+  const settings = {
+    PORT: String(port),
+    STORE: 'chroma',
+    CHROMA_URL: store.url,
+    ENCODER_THREADS: '1',
+    LOG_LEVEL: 'error',
+  };
+  const env = { ...process.env, ...settings, DATA_DIR: path.join(folder, name) };
+  const child = spawn(process.execPath, ['dist/src/main.js'], { env, stdio: 'ignore' });
+  children.push(child);
+  await untilReady(`http://127.0.0.1:${port}`);
+  return { url: `http://127.0.0.1:${port}`, child };
+}
+
+async function startBalancer(): Promise<string> {
+  const address = `127.0.0.1:${await freePort()}`;
+  const env = { ...process.env, BIND: address, REPLICA_1: first.slice(7), REPLICA_2: second.slice(7) };
+  children.push(spawn('haproxy', ['-f', 'deploy/haproxy/haproxy.cfg', '-db'], { env, stdio: 'ignore' }));
+  await untilReady(`http://${address}`);
+  return `http://${address}`;
+}
+
+const store = (url: string, id: string, text: string) =>
+  fetch(`${url}/items`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ id, text }),
+  });
+
+async function idsFrom(url: string): Promise<string[]> {
+  const { items } = (await (await fetch(`${url}/items?limit=1000`)).json()) as { items: { id: string }[] };
+  return items.map(({ id }) => id);
+}
+
+// Without HAProxy or the Chroma package there is nothing to test on.
+describe.skipIf(chroma === undefined)('two replicas on one Chroma, behind HAProxy', () => {
+  beforeAll(async () => {
+    const one = await startReplica('one', chroma as ChromaServer);
+    const two = await startReplica('two', chroma as ChromaServer);
+    [first, second, victim] = [one.url, two.url, one.child];
+    balancer = await startBalancer();
+  }, 120_000);
+
+  afterAll(async () => {
+    for (const child of children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)) {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+    await chroma?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('what one writes, the other reads and finds', async () => {
+    expect((await store(first, 'shared', 'a red car')).status).toBe(201);
+    const reply = await fetch(`${second}/retrieve`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ text: 'a red car', top_k: 1 }),
+    });
+    expect(await reply.json()).toMatchObject({ results: [{ id: 'shared' }] });
+  });
+
+  it('one of them dies under load: no acknowledged write is lost, and the other serves on', async () => {
+    const acknowledged: string[] = [];
+    let sent = 0;
+    const client = async () => {
+      while (sent < 120) {
+        const id = `item ${String(sent++).padStart(3, '0')}`;
+        if (sent === 40) victim.kill('SIGKILL');
+        const reply = await store(balancer, id, `thing number ${sent}`).catch(() => undefined);
+        if (reply?.status === 201) acknowledged.push(id);
+      }
+    };
+    await Promise.all(Array.from({ length: 6 }, client));
+    // Those that were on their way to the one that died are the most that may have failed.
+    expect(acknowledged.length).toBeGreaterThanOrEqual(114);
+    expect(await idsFrom(balancer)).toEqual(expect.arrayContaining(acknowledged));
+    expect((await store(balancer, 'afterwards', 'still here')).status).toBe(201);
+  }, 120_000);
+
+  it('Chroma goes down: storing says 503, embedding goes on', async () => {
+    await chroma?.stop();
+    expect((await store(second, 'nowhere', 'text')).status).toBe(503);
+    const reply = await fetch(`${second}/embed/text?text=cat`, { method: 'POST' });
+    expect(reply.status).toBe(200);
+    expect((await fetch(`${second}/metrics`)).status).toBe(200);
+    expect((await fetch(`${second}/health`)).status).toBe(200);
+  }, 60_000);
+});
