@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { indexFolder } from './cli/index-folder.js';
 import { search } from './cli/search.js';
 import { settingsTable, withSettingsTable } from './cli/settings.js';
+import { exportStore, importStore } from './cli/transfer.js';
 
 const url = () => process.env.ONESPACE_URL ?? `http://127.0.0.1:${process.env.PORT ?? 8000}`;
 
@@ -38,6 +39,16 @@ program
   .action(async (text: string, options: { topK: number; modality?: string }) => {
     for (const line of await search(service(), text, options)) console.log(line);
   });
+
+program
+  .command('export <file>')
+  .description('write everything stored as JSON Lines (stop a service with an embedded store first)')
+  .action(async (file: string) => console.log(`${await exportStore(file)} exported`));
+
+program
+  .command('import <file>')
+  .description('store what an export wrote')
+  .action(async (file: string) => console.log(`${await importStore(file)} imported`));
 
 program
   .command('settings')
