@@ -68,13 +68,14 @@ function toProblem(error: FastifyError | Problem): Problem {
   if (error instanceof Problem) return error;
   const code = FRAMEWORK_CODES[error.code];
   if (code !== undefined) return new Problem(code, describe(error), where(error));
-  if (error instanceof SyntaxError && error.statusCode === 400) return new Problem('invalid_json', error.message);
-  if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('invalid_request', error.message);
+  if (error instanceof SyntaxError && error.statusCode === 400) return new Problem('invalid_json', describe(error));
+  if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('invalid_request', describe(error));
   return new Problem('internal', 'Something failed in the service; the log has the details.', {}, { cause: error });
 }
 
+/** The framework's message as a sentence. */
 function describe({ message }: FastifyError): string {
-  return message.endsWith('.') ? message : `${message}.`;
+  return `${message.charAt(0).toUpperCase()}${message.slice(1).replace(/\.?$/, '.')}`;
 }
 
 /** The field that was wrong, as a JSON pointer with its part of the request. */

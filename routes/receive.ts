@@ -75,16 +75,19 @@ export async function receiveFiles(request: FastifyRequest): Promise<Received> {
   }
 }
 
-/** The parts of a multipart body; what its parser has to complain of is the client's mistake. */
+/** The parts of a multipart body. */
 async function* partsOf(request: FastifyRequest): AsyncGenerator<Multipart> {
   try {
     yield* request.parts();
   } catch (error) {
-    if (error instanceof Error && !('code' in error)) {
-      throw new Problem('invalid_request', `The multipart body is not valid: ${error.message}.`, { in: 'body' });
-    }
-    throw error;
+    throw asFormProblem(error);
   }
+}
+
+/** What the parser has to complain of is the client's mistake; only those errors have no code. */
+function asFormProblem(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof Problem || 'code' in error) return error;
+  return new Problem('invalid_request', `The multipart body is not valid: ${error.message}.`, { in: 'body' });
 }
 
 function addFile(received: Received, file: ReceivedFile): void {
@@ -148,7 +151,9 @@ async function disposeAll(files: readonly ReceivedFile[]): Promise<void> {
 }
 
 async function receivePart(request: FastifyRequest, part: MultipartFile): Promise<ReceivedFile> {
-  const file = await receiveOne(request, part.file);
+  const file = await receiveOne(request, part.file).catch((error: unknown) => {
+    throw asFormProblem(error);
+  });
   return part.filename ? { ...file, filename: part.filename } : file;
 }
 

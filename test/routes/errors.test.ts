@@ -114,6 +114,11 @@ describe('errors of the framework', () => {
     ['without a boundary', 'multipart/form-data', 'abc'],
     ['cut short', 'multipart/form-data; boundary=b', '--b\r\ncontent-disposition: form-data; name="f"\r\n\r\nabc'],
     [
+      'cut short within a file',
+      'multipart/form-data; boundary=b',
+      '--b\r\ncontent-disposition: form-data; name="f"; filename="f"\r\n\r\nabc\r\n',
+    ],
+    [
       'with a field named like a prototype',
       'multipart/form-data; boundary=b',
       '--b\r\ncontent-disposition: form-data; name="__proto__"\r\n\r\nabc\r\n--b--\r\n',
