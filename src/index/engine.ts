@@ -196,7 +196,8 @@ export class Engine {
 
   /** A snapshot now, whether or not one is due. Resolves when it is done or has failed. */
   async snapshot(): Promise<void> {
-    await this.#snapshot;
+    // Others may wait for the same one: after it, only the first of them goes on at once.
+    while (this.#snapshot !== undefined) await this.#snapshot;
     this.#snapshot = this.#takeSnapshot().finally(() => {
       this.#snapshot = undefined;
     });

