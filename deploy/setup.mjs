@@ -169,6 +169,16 @@ function ffmpegStaticWorks() {
   return existsSync(binary) && works(binary, '-version');
 }
 
+/** What only tests start: curl runs the README's commands, HAProxy stands before replicas. */
+function provideTestTools() {
+  const missing = [
+    ['curl', '--version'],
+    ['haproxy', '-v'],
+  ].filter(([tool, version]) => !works(tool, version));
+  const names = missing.map(([tool]) => tool);
+  if (names.length > 0) aptInstall(names, `the tests need ${names.join(' and ')}`);
+}
+
 function newestChange(dir) {
   const entries = readdirSync(dir, { withFileTypes: true });
   const times = entries.map((entry) =>
@@ -198,10 +208,9 @@ const STEPS = {
   faiss: provideFaiss,
   ffmpeg: provideFfmpeg,
   build,
-  // For the tests of several replicas alone; Chroma's server is 400 MB.
+  // For the tests alone; Chroma's server is 400 MB.
   chroma: () => installPackages('test/index/chroma', "the tests' Chroma server"),
-  haproxy: () =>
-    works('haproxy', '-v') || aptInstall(['haproxy'], 'HAProxy is missing, which the tests of replicas start'),
+  tools: provideTestTools,
 };
 const USUAL = ['packages', 'faiss', 'ffmpeg', 'build'];
 
