@@ -35,7 +35,10 @@ export function guard(api: FastifyInstance): void {
   function refuseForeignPages({ headers, host, hostname, method }: FastifyRequest): void {
     const isOpen = config.ALLOW_ANONYMOUS || !isLoopback(config.HOST);
     if (!isOpen && !isLoopback(hostname)) {
-      throw new Problem('forbidden', 'Without API keys, this service answers only to localhost as its host.');
+      throw new Problem(
+        'forbidden',
+        'Without API_KEYS or ALLOW_ANONYMOUS=true, this service answers only to localhost as its host.',
+      );
     }
     const { origin } = headers;
     if (origin === undefined || method === 'GET' || method === 'HEAD') return;

@@ -75,6 +75,9 @@ const EmbeddingsReply = Type.Object(
       Type.Object({
         object: Type.Literal('embedding'),
         index: Type.Integer(),
+        truncated: Type.Optional(
+          Type.Boolean({ description: 'There, and true, where text was cut at the limit of the model.' }),
+        ),
         embedding: Type.Union([
           Type.Array(Type.Number()),
           Type.String({ description: 'float32, least byte first, in base64.' }),
@@ -149,9 +152,10 @@ export const openAiRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const tokens = embeddings.reduce((sum, { tokens }) => sum + tokens, 0);
       return {
         object: 'list' as const,
-        data: embeddings.map(({ vector }, index) => ({
+        data: embeddings.map(({ vector, truncated }, index) => ({
           object: 'embedding' as const,
           index,
+          ...(truncated ? { truncated } : {}),
           embedding: encode(shorten(vector, dimensions ?? manifest.dim)),
         })),
         model: manifest.name,

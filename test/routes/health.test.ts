@@ -27,6 +27,7 @@ describe('GET /health', () => {
       model: { name: 'onespace-mini', revision: expect.any(String), dim: 256 },
       device: 'cpu',
       index: { store: 'faiss', size: 1, vectors: { text: 1, image: 0, video: 0 } },
+      limits: { text_tokens: 64, video_frames: 32, upload_bytes: 64e6, json_bytes: 16e6, batch_size: 64, queue: 512 },
     });
   });
 });

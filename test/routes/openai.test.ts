@@ -75,6 +75,11 @@ describe('the openai client', () => {
     expect(error.message).toContain('256, 128, 64');
   });
 
+  it('tells when text was cut, and only then', async () => {
+    const { data } = await openai.embeddings.create({ model, input: ['short', 'one two three four '.repeat(50)] });
+    expect(data.map((one) => 'truncated' in one && one.truncated)).toEqual([false, true]);
+  });
+
   it('lists the model with its limits', async () => {
     const models = await openai.models.list();
     expect(models.data).toMatchObject([

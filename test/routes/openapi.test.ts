@@ -1,3 +1,4 @@
+import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startServer, type TestServer } from '../server.js';
 
@@ -41,6 +42,17 @@ describe('the OpenAPI document', () => {
   // To refresh the committed copy: npm run openapi
   it('is the committed one', async () => {
     await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot('../../routes/openapi.json');
+  });
+
+  it('is clean to a linter that sees what is wrong', async () => {
+    const config = await createConfig({ extends: ['recommended-strict'] });
+    const complaints = async (source: string) => {
+      const found = await lintFromString({ source, config });
+      return found.map(({ ruleId, message }) => `${ruleId}: ${message}`);
+    };
+    expect(await complaints(JSON.stringify(document))).toEqual([]);
+    const paths = { ...document.paths, '/health': { get: { summary: 'An operation that answers nothing.' } } };
+    expect((await complaints(JSON.stringify({ ...document, paths }))).length).toBeGreaterThan(0);
   });
 
   it('describes every route, each with its errors', () => {
