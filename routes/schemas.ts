@@ -112,7 +112,8 @@ export const itemToJson = ({ id, modality, metadata }: ItemInfo) => ({ id, modal
 export function foundToJson({ score, vector, id, modality, metadata }: Found, included: readonly Included[]) {
   return {
     id,
-    score: toFloat(score),
+    // In float32, a unit vector may meet itself a hair above 1.
+    score: toFloat(Math.min(1, Math.max(-1, score))),
     modal_type: modality,
     ...(included.includes('metadata') ? { metadata } : {}),
     ...(vector === undefined ? {} : { embedding: vectorToJson(vector) }),

@@ -8,7 +8,7 @@ const PROBLEMS = {
   empty_body: [400, 'The request has no content to embed'],
   invalid_cursor: [400, 'The cursor is not one this service gave'],
   unauthorized: [401, 'An API key is needed'],
-  forbidden: [403, 'This API key may not do that'],
+  forbidden: [403, 'This is not allowed'],
   url_not_allowed: [403, 'The URL is not one this service fetches'],
   not_found: [404, 'Not found'],
   model_not_found: [404, 'There is no such model'],

@@ -73,6 +73,11 @@ describe('POST /retrieve', () => {
     expect(ids(pictureAndWords)).toEqual(['red picture']);
   });
 
+  it('never scores above 1, whatever the rounding', async () => {
+    for (const text of TEXTS) expect((await search({ text, top_k: 1 }))[0]?.score).toBeLessThanOrEqual(1);
+    expect((await search(picture()))[0]?.score).toBeLessThanOrEqual(1);
+  });
+
   it('reads on page by page, each result once', async () => {
     const all = await search({ text: 'a car', top_k: 10 });
     expect(all).toHaveLength(6);
