@@ -14,6 +14,7 @@ import {
   embedOptions,
   jsonBody,
   noFile,
+  openOptions,
   type ReceivedFile,
   receiveFiles,
   receiveInput,
@@ -132,7 +133,7 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
   async function readInput(request: FastifyRequest) {
     if (bringsFiles(request)) return receiveInput(request, NoFields);
     const body = jsonBody<typeof Input>(request);
-    return { parts: await inputs.open(body, 'body', request.clientSignal), filename: undefined };
+    return { parts: await inputs.open(body, openOptions(request)), filename: undefined };
   }
 
   /** The replies to several inputs; a failure that is the whole request's (overload, a client gone) stays its own. */

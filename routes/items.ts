@@ -10,7 +10,7 @@ import { toUnitVector } from '../src/vector.js';
 import { inputContent, jsonContent } from './bodies.js';
 import { RED_SQUARE } from './examples.js';
 import { INPUT } from './input.js';
-import { acceptRawBodies, bringsFiles, embedOptions, jsonBody, receiveInput } from './receive.js';
+import { acceptRawBodies, bringsFiles, embedOptions, jsonBody, openOptions, receiveInput } from './receive.js';
 import { Id, itemToJson, MetadataObject, ModalityName, Numbers, StoredItem, vectorToJson } from './schemas.js';
 
 const Labels = { id: Type.Optional(Id), metadata: Type.Optional(MetadataObject) };
@@ -166,7 +166,7 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
       const vector = toUnitVector(embedding, model.manifest.dim);
       return { id, vector, modality: modal_type ?? 'text', metadata: metadata ?? {} };
     }
-    const parts = await inputs.open(input, 'body', request.clientSignal);
+    const parts = await inputs.open(input, openOptions(request));
     const { vector, modality } = await embedder.embed(parts, embedOptions(request));
     return { id, vector, modality, metadata: { ...textsOf(parts), ...metadata } };
   }

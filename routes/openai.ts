@@ -11,7 +11,7 @@ import { shorten, toBase64 } from '../src/vector.js';
 import { jsonContent } from './bodies.js';
 import { RED_SQUARE } from './examples.js';
 import { mediaUrl } from './input.js';
-import { embedOptions, jsonBody } from './receive.js';
+import { embedOptions, jsonBody, openOptions } from './receive.js';
 import { Limits, Text, vectorToJson } from './schemas.js';
 
 const closed = { additionalProperties: false };
@@ -198,8 +198,9 @@ export const openAiRoutes: FastifyPluginAsyncTypebox = async (app) => {
   );
 
   async function embedAll(request: FastifyRequest, all: readonly JsonInput[]): Promise<Embedding[]> {
+    const options = openOptions(request);
     const embed = async (input: JsonInput, field: string) =>
-      embedder.embed(await inputs.open(input, field, request.clientSignal), embedOptions(request));
+      embedder.embed(await inputs.open(input, { ...options, field }), embedOptions(request));
     const numbered = all.map((input, i) => [input, all.length === 1 ? 'body.input' : `body.input.${i}`] as const);
     const settled = await settleAll(numbered, 2 * config.MAX_BATCH_SIZE, ([input, field]) => embed(input, field));
     return settled.map((outcome) => {

@@ -3,6 +3,8 @@ import type { Multipart, MultipartFile } from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Static, TObject, TSchema } from 'typebox';
 import { clientClosed, Problem } from '../src/errors.js';
+import { ByteBudget } from '../src/inputs/budget.js';
+import type { OpenOptions } from '../src/inputs/media-urls.js';
 import type { InputPart } from '../src/inputs/part.js';
 import { MAX_PARTS } from '../src/limits.js';
 import { receive, type Upload } from '../src/media/spool.js';
@@ -17,8 +19,6 @@ export interface Received {
   fields: Record<string, string>;
   /** What is to be embedded, in the order it came: the files that were received, and fields named "text". */
   parts: InputPart[];
-  /** Bytes of the files received. */
-  bytes: number;
 }
 
 /** The field of a multipart body whose every value is a part to embed. */
@@ -29,6 +29,13 @@ const RAW_BODY = /^(?:(?:image|video)\/|application\/(?:octet-stream|x-www-form-
 
 /** How an embedding computed for this request is cancelled and timed. */
 export const embedOptions = ({ clientSignal, record }: FastifyRequest) => ({ signal: clientSignal, record });
+
+/** How what stands in the JSON body of this request is opened. */
+export const openOptions = ({ clientSignal, server }: FastifyRequest): OpenOptions => ({
+  field: 'body',
+  signal: clientSignal,
+  budget: new ByteBudget(server.service.config.MAX_UPLOAD_MB * 1e6),
+});
 
 /** Lets the routes of `app` take a file as the raw body. */
 export function acceptRawBodies(app: FastifyInstance): void {
@@ -53,16 +60,15 @@ export function jsonBody<Schema extends TSchema>({ body }: FastifyRequest): Stat
  * The caller owns the uploads.
  */
 export async function receiveFiles(request: FastifyRequest): Promise<Received> {
-  const received: Received = { files: [], fields: {}, parts: [], bytes: 0 };
+  const received: Received = { files: [], fields: {}, parts: [] };
   if (!request.isMultipart()) {
     if (request.body instanceof Readable) addFile(received, await receiveOne(request, request.body));
     return received;
   }
-  const maxBytes = request.server.service.config.MAX_UPLOAD_MB * 1e6;
+  const { budget } = openOptions(request);
   try {
     for await (const part of partsOf(request)) {
-      if (received.bytes > maxBytes) throw tooMuch(maxBytes);
-      if (part.type === 'file') addFile(received, await receivePart(request, part));
+      if (part.type === 'file') budget.spend(addFile(received, await receivePart(request, part)));
       else if (part.fieldname === TEXT_FIELD) received.parts.push({ text: String(part.value) });
       else received.fields[part.fieldname] = String(part.value);
     }
@@ -90,11 +96,12 @@ function asFormProblem(error: unknown): unknown {
   return new Problem('invalid_request', `The multipart body is not valid: ${error.message}.`, { in: 'body' });
 }
 
-function addFile(received: Received, file: ReceivedFile): void {
-  received.files.push(file);
-  if (!('upload' in file)) return;
-  received.bytes += file.upload.size;
-  received.parts.push({ upload: file.upload });
+/** @returns the bytes of the file */
+function addFile({ files, parts }: Received, file: ReceivedFile): number {
+  files.push(file);
+  if (!('upload' in file)) return 0;
+  parts.push({ upload: file.upload });
+  return file.upload.size;
 }
 
 /** What a request brings to be embedded, with what stands beside it, checked. */
@@ -129,11 +136,6 @@ export async function receiveInput<Fields extends TObject>(
     throw error;
   }
 }
-
-const tooMuch = (limitBytes: number) =>
-  new Problem('too_large', `The files of one request may have ${limitBytes / 1e6} MB together.`, {
-    limit_bytes: limitBytes,
-  });
 
 const tooManyParts = (count: number) =>
   new Problem('invalid_request', `One input has at most ${MAX_PARTS} parts; ${count} came.`, {

@@ -6,7 +6,7 @@ import { openTerms, type Term } from '../src/search/terms.js';
 import { inputContent, jsonContent } from './bodies.js';
 import { RED_SQUARE } from './examples.js';
 import { INPUT } from './input.js';
-import { acceptRawBodies, bringsFiles, embedOptions, jsonBody, receiveInput } from './receive.js';
+import { acceptRawBodies, bringsFiles, embedOptions, jsonBody, openOptions, receiveInput } from './receive.js';
 import { Filter, foundToJson, Id, Included, ModalityName, Numbers, ScoredItem, TopK } from './schemas.js';
 
 const OPTIONS = {
@@ -100,7 +100,7 @@ export const retrieveRoutes: FastifyPluginAsyncTypebox = async (app) => {
       return { terms: [{ parts, weight: 1 }], ...fields };
     }
     const body = jsonBody<typeof RetrieveBody>(request);
-    const terms = await openTerms(body, { inputs, dim: model.manifest.dim, signal: request.clientSignal });
+    const terms = await openTerms(body, { inputs, dim: model.manifest.dim, ...openOptions(request) });
     return { ...body, terms };
   }
 };

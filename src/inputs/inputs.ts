@@ -1,5 +1,5 @@
 import { Problem } from '../errors.js';
-import type { MediaUrls } from './media-urls.js';
+import type { MediaUrls, OpenOptions } from './media-urls.js';
 import { disposeParts, type InputPart } from './part.js';
 
 /** One part as JSON says it: exactly one of the three. Pictures and clips are URLs. */
@@ -25,10 +25,10 @@ export class Inputs {
 
   /**
    * The parts of `input`, in order; the caller owns their uploads.
-   * @param field where the input stands in the request, for errors
    * @throws Problem `invalid_request` unless exactly one of text, image, video and parts is given
    */
-  async open(input: JsonInput, field: string, signal?: AbortSignal): Promise<InputPart[]> {
+  async open(input: JsonInput, options: OpenOptions): Promise<InputPart[]> {
+    const { field } = options;
     const given = givenNames(input);
     if (given.length !== 1) {
       const came = given.length === 0 ? 'none came' : `${given.join(' and ')} came`;
@@ -37,7 +37,7 @@ export class Inputs {
     const parts = input.parts?.map((part, i) => [part, `${field}.parts.${i}`] as const) ?? [[input, field] as const];
     const opened: InputPart[] = [];
     try {
-      for (const [part, place] of parts) opened.push(await this.openPart(part, place, signal));
+      for (const [part, place] of parts) opened.push(await this.openPart(part, { ...options, field: place }));
       return opened;
     } catch (error) {
       await disposeParts(opened);
@@ -45,11 +45,10 @@ export class Inputs {
     }
   }
 
-  private async openPart({ text, image, video }: JsonPart, field: string, signal?: AbortSignal): Promise<InputPart> {
+  private async openPart({ text, image, video }: JsonPart, options: OpenOptions): Promise<InputPart> {
     if (text !== undefined) return { text };
     const as = image === undefined ? 'video' : 'image';
     const url = (image ?? video) as string;
-    const options = { field: `${field}.${as}`, ...(signal === undefined ? {} : { signal }) };
-    return { upload: await this.urls.open(url, options), as };
+    return { upload: await this.urls.open(url, { ...options, field: `${options.field}.${as}` }), as };
   }
 }

@@ -1,5 +1,6 @@
 import { Problem } from '../errors.js';
 import { givenNames, type Inputs, type JsonInput } from '../inputs/inputs.js';
+import type { OpenOptions } from '../inputs/media-urls.js';
 import { disposeParts, type InputPart } from '../inputs/part.js';
 import { toUnitVector } from '../vector.js';
 
@@ -17,11 +18,10 @@ export interface JsonQuery extends JsonTerm {
   mix?: readonly (JsonTerm & { weight: number })[] | undefined;
 }
 
-export interface TermOptions {
+export interface TermOptions extends OpenOptions {
   inputs: Inputs;
   /** Length of the model's vectors. */
   dim: number;
-  signal?: AbortSignal;
 }
 
 /**
@@ -30,7 +30,7 @@ export interface TermOptions {
  */
 export async function openTerms(query: JsonQuery, options: TermOptions): Promise<Term[]> {
   const { mix, ...single } = query;
-  if (mix === undefined) return [await openTerm({ ...single, weight: 1 }, 'body', options, ', or a mix of them')];
+  if (mix === undefined) return [await openTerm({ ...single, weight: 1 }, options, ', or a mix of them')];
   if (termNames(single).length > 0) {
     throw new Problem('invalid_request', `body.mix stands alone; ${termNames(single).join(' and ')} came beside it.`, {
       in: 'body',
@@ -39,7 +39,9 @@ export async function openTerms(query: JsonQuery, options: TermOptions): Promise
   }
   const terms: Term[] = [];
   try {
-    for (const [place, term] of mix.entries()) terms.push(await openTerm(term, `body.mix.${place}`, options));
+    for (const [place, term] of mix.entries()) {
+      terms.push(await openTerm(term, { ...options, field: `${options.field}.mix.${place}` }));
+    }
     return terms;
   } catch (error) {
     await disposeTerms(terms);
@@ -59,10 +61,10 @@ const termNames = (term: JsonTerm): string[] => [
 
 async function openTerm(
   { weight, embedding, id, ...input }: JsonTerm & { weight: number },
-  field: string,
-  { inputs, dim, signal }: TermOptions,
+  { inputs, dim, ...options }: TermOptions,
   orElse = '',
 ): Promise<Term> {
+  const { field } = options;
   const given = termNames({ embedding, id, ...input });
   if (given.length !== 1) {
     const came = given.length === 0 ? 'none came' : `${given.join(' and ')} came`;
@@ -71,5 +73,5 @@ async function openTerm(
   }
   if (embedding !== undefined) return { weight, vector: toUnitVector(embedding, dim) };
   if (id !== undefined) return { weight, id };
-  return { weight, parts: await inputs.open(input, field, signal) };
+  return { weight, parts: await inputs.open(input, options) };
 }

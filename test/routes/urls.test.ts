@@ -39,6 +39,7 @@ beforeAll(async () => {
     const location = redirects[url];
     if (location !== undefined) response.writeHead(302, { location }).end();
     else if (url === '/red.jpg') response.end(red);
+    else if (url === '/large') response.end(Buffer.concat([red, Buffer.alloc(600_000)]));
     else if (url === '/text') response.end('hello');
     else if (url === '/slow') response.write(red.subarray(0, 2000));
     else if (url === '/broken') response.write(red.subarray(0, 2000), () => response.destroy());
@@ -105,6 +106,15 @@ describe('a URL in the input', () => {
     const problem = await problemOf(await embed(`${host?.url}${route}`));
     expect(problem).toMatchObject({ status, code });
     expect(problem.detail).toContain(detail);
+  });
+
+  it('counts with the others of its request', async () => {
+    const large = { image: `${host?.url}/large` };
+    expect((await server.json('/embed', large)).status).toBe(200);
+    const mix = [large, large];
+    expect(await problemOf(await server.json('/retrieve', { mix }))).toMatchObject({ status: 413, limit_bytes: 1e6 });
+    const input = [1, 2].map(() => [{ type: 'image_url', image_url: large.image }]);
+    expect(await problemOf(await server.json('/v1/embeddings', { input }))).toMatchObject({ status: 413 });
   });
 
   it('of a host that does not exist says so', async () => {
