@@ -3,7 +3,7 @@ import type { Config } from './config.js';
 import { openChromaStore } from './index/chroma-store.js';
 import type { Logger } from './index/events.js';
 import { openFaissStore } from './index/faiss-store.js';
-import type { ModelBinding, VectorStore } from './index/store.js';
+import type { Counts, ModelBinding, VectorStore } from './index/store.js';
 import type { Metrics } from './metrics.js';
 
 /** Opens the store that the settings name, for the vectors of one model. */
@@ -35,9 +35,13 @@ async function openChroma(config: Config, binding: ModelBinding, logger: Logger)
   return store;
 }
 
+/** Counting makes a Chroma server go through every id, and metrics and health checks ask often. */
+const COUNT_FRESH_MS = 15_000;
+
 /** A store that is opened when it is first needed, and again at the next need when that fails. */
 class LateStore implements VectorStore {
   private opening: Promise<VectorStore> | undefined;
+  private counted: { at: number; counts: Counts } | undefined;
 
   constructor(private readonly open: () => Promise<VectorStore>) {}
 
@@ -55,7 +59,12 @@ class LateStore implements VectorStore {
   deleteWhere: VectorStore['deleteWhere'] = async (filter) => (await this.store()).deleteWhere(filter);
   list: VectorStore['list'] = async (options) => (await this.store()).list(options);
   search: VectorStore['search'] = async (vector, options) => (await this.store()).search(vector, options);
-  count: VectorStore['count'] = async () => (await this.store()).count();
+  count: VectorStore['count'] = async () => {
+    if (this.counted === undefined || Date.now() - this.counted.at > COUNT_FRESH_MS) {
+      this.counted = { at: Date.now(), counts: await (await this.store()).count() };
+    }
+    return this.counted.counts;
+  };
   close: VectorStore['close'] = async () => {
     const opened = await this.opening?.catch(() => undefined);
     await opened?.close();
