@@ -1,7 +1,7 @@
 """One training step's worth of pictures, clips and words.
 
 The core of a batch is `entries`: things with a concept and perhaps a colour,
-each shown in two drawings and named in two captions, all four of which belong
+each shown in two drawings and named in one or two captions, all of which belong
 together. Every second step adds clips; the steps between add composed scenes
 and mixed input (a picture and words).
 """
@@ -20,10 +20,12 @@ from scenes import colour_rows, scene_pictures
 
 LONGEST = 24  # tokens of a caption in training
 MOST_PATCHES = 20  # of a still: larger grids lose the rest at random
+LATE = 0.8  # share of the training time after which pictures are larger and whole
+MONOCHROME = {"fluent-emoji-high-contrast", "emojione-monotone"}
 
 # (rows, columns) of a still and how often, early and late in training
 EARLY_GRIDS = {(3, 3): 4, (4, 4): 6, (3, 4): 1, (4, 3): 1}
-LATE_GRIDS = {(3, 3): 1, (4, 4): 6, (5, 5): 3, (6, 6): 1, (3, 4): 0.5, (4, 3): 0.5, (4, 6): 0.5, (6, 4): 0.5}
+LATE_GRIDS = {(3, 3): 1, (4, 4): 7, (5, 5): 1, (6, 6): 0.5, (3, 4): 0.5, (4, 3): 0.5, (4, 6): 0.5, (6, 4): 0.5}
 CLIP_GRIDS = {(4, 4): 6, (3, 3): 2, (3, 4): 1, (4, 3): 1}
 
 
@@ -59,13 +61,20 @@ class Batches:
     def choose_concepts(self, progress):
         """Animated ones first, then whole families of look-alikes (later on), then the deck."""
         chosen = dict.fromkeys(self.rng.sample(self.clip_concepts, self.animated))
-        if progress > 0.3:
-            while len(chosen) < self.entries * 0.45:
+        if progress > 0.4:
+            while len(chosen) < self.entries * 0.3:
                 family = self.families[self.rng.choices(list(self.families), map(len, self.families.values()))[0]]
                 chosen.update(dict.fromkeys(self.rng.sample(family, min(len(family), 20))))
         while len(chosen) < self.entries - self.coloured // 2:
             chosen.update(dict.fromkeys(self.deal(1)))
         return list(chosen)[: self.entries - self.coloured // 2]
+
+    def draw(self, drawings):
+        """One of a concept's drawings; those without colours a third as often as the others."""
+        chosen = self.rng.choice(drawings)
+        if self.data.train.vendor[chosen] in MONOCHROME and self.rng.random() < 0.67:
+            chosen = self.rng.choice(drawings)
+        return chosen
 
     def choose_entries(self, progress):
         """[(concept, colour or None)]; the last ones come as pairs of the same thing in two colours."""
@@ -101,18 +110,20 @@ class Batches:
 
     def step(self, number, progress):
         """{name: tensors}; progress 0..1 steers the curriculum."""
-        strength = min(1.0, progress / 0.25)
-        keep = 0.65 if progress < 0.75 else 0.85 if progress < 0.9 else 1.0
+        strength = min(0.6, progress * 1.2)
+        keep = 0.65 if progress < LATE else 1.0
         entries = self.choose_entries(progress)
         of = self.data.train.of
-        first = [self.rng.choice(of[c]) for c, _ in entries]
-        second = [self.rng.choice([k for k in of[c] if k != a] or [a]) for (c, _), a in zip(entries, first)]
-        rows, columns = pick(EARLY_GRIDS if progress < 0.4 else LATE_GRIDS, self.rng)
+        first = [self.draw(of[c]) for c, _ in entries]
+        second = [self.draw([k for k in of[c] if k != a] or [a]) for (c, _), a in zip(entries, first)]
+        rows, columns = pick(EARLY_GRIDS if progress < LATE else LATE_GRIDS, self.rng)
         colours = colour_rows([colour for _, colour in entries] * 2, DEVICE)
         drawn = self.data.train.pixels[torch.tensor(first + second, device=DEVICE)]
         place = positions(rows, columns, [0.0], DEVICE)
         batch = {"entries": entries}
-        texts = [self.name(e, pair) for e, *pair in zip(entries, first, second)] + [self.name(e, pair) for e, *pair in zip(entries, first, second)]
+        # every second step names each entry twice, so that words meet words; the others save the time
+        batch["captions"] = 2 if number % 2 == 0 else 1
+        texts = [self.name(e, pair) for _ in range(batch["captions"]) for e, *pair in zip(entries, first, second)]
         patches = still_pictures(drawn, rows, columns, strength, colours)
         batch["stills"] = drop_patches(patches, place, min(MOST_PATCHES, max(6, int(rows * columns * keep))))
         if number % 2 == 0:
@@ -127,7 +138,7 @@ class Batches:
         """Vendors' animations of the first entries, then pairs of opposite motions."""
         frames = self.rng.randint(4, 8)
         rows, columns = pick(CLIP_GRIDS, self.rng)
-        keep = 52 if progress < 0.75 else 80
+        keep = 52 if progress < LATE else 64
         chosen = [self.data.clips.of[c] for c, _ in entries[: self.animated]]
         clips, clip_places = animations(self.data.clips, chosen, frames, rows, columns, self.rng)
 

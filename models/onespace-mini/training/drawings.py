@@ -42,7 +42,7 @@ def _read_shards(shards, shape):
 
 
 class Drawings:
-    """Stills as RGBA bytes [N, 96, 96, 4] with their concept [N]."""
+    """Stills as RGBA bytes [N, 96, 96, 4] with their concept and vendor [N]."""
 
     def __init__(self, pixels, concept, vendor):
         self.pixels = torch.from_numpy(pixels).to(DEVICE)
@@ -90,22 +90,22 @@ class Collection:
         first = F.interpolate(first, size=(side, side), mode="bilinear", align_corners=False)
         pool = [first.round().byte().permute(0, 2, 3, 1).numpy()]
         owner = [concept[~unseen & ~is_sample]]
+        vendors = ["fluent-3d"] * len(owner[0])
         self.unseen = {}
         self.seen = {}
-        self.licence_counts = {"fluent-3d": len(owner[0])}
         for vendor in index["stills"]:
             drawn = _read_shards(vendor["shards"], (side, side, 4))
             ids = np.asarray(vendor["concepts"])
             if vendor["role"] == "unseen":
-                self.unseen[vendor["name"]] = Drawings(drawn, ids, vendor["name"])
+                self.unseen[vendor["name"]] = Drawings(drawn, ids, [vendor["name"]] * len(ids))
                 continue
             ours = np.array([(vendor["name"], int(c)) not in kept for c in ids])
             pool.append(drawn[ours])
             owner.append(ids[ours])
-            self.licence_counts[vendor["name"]] = int(ours.sum())
+            vendors += [vendor["name"]] * len(owner[-1])
             if vendor["name"] == "noto":
-                self.seen["noto"] = Drawings(drawn[ours], ids[ours], "noto")
-        self.train = Drawings(np.concatenate(pool), np.concatenate(owner), "train")
+                self.seen["noto"] = Drawings(drawn[ours], ids[ours], ["noto"] * int(ours.sum()))
+        self.train = Drawings(np.concatenate(pool), np.concatenate(owner), vendors)
         self.train.colour = natural_colours(self.train.pixels)
 
 

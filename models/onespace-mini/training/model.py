@@ -124,7 +124,7 @@ class OneSpace(nn.Module):
                 with torch.no_grad():
                     branch.weight.mul_((2 * LAYERS) ** -0.5)
         with torch.no_grad():  # places must be loud enough to be heard beside the pixels, and quieter beside words
-            self.place.mix.weight.mul_(0.4)
+            self.place.mix.weight.mul_(0.8)
             self.order.mix.weight.mul_(0.02)
 
     def embed_text(self, ids):

@@ -88,11 +88,17 @@ def compute_loss(model, batch):
         if "mixed" in batch:
             words, patches, places, meant = batch["mixed"]
             mixed = model(words, (words != 0).float(), patches, places, torch.ones(patches.shape[:2], device=DEVICE))
-    (i1, i2), (t1, t2), extra = (stills[:n], stills[n:]), (texts[:n], texts[n : 2 * n]), texts[2 * n :]
-    to_text = (match(i1, t1, scale) + match(i2, t2, scale) + match(i1, t2, scale) + match(i2, t1, scale)) / 4
-    to_still, to_words = match(i1, i2, scale), match(t1, t2, scale)
-    loss = to_text + 0.6 * to_still + 0.3 * to_words
-    log = {"still-text": to_text, "still-still": to_still, "text-text": to_words, "right": (i1 @ t1.t()).argmax(1).eq(torch.arange(n, device=DEVICE)).float().mean()}
+    (i1, i2), (t1, t2), extra = (stills[:n], stills[n:]), (texts[:n], texts[n : 2 * n]), texts[batch["captions"] * n :]
+    to_still = match(i1, i2, scale)
+    log = {"still-still": to_still, "right": (i1 @ t1.t()).argmax(1).eq(torch.arange(n, device=DEVICE)).float().mean()}
+    if batch["captions"] == 2:
+        to_text = (match(i1, t1, scale) + match(i2, t2, scale) + match(i1, t2, scale) + match(i2, t1, scale)) / 4
+        log["text-text"] = match(t1, t2, scale)
+        loss = to_text + 0.6 * to_still + 0.5 * log["text-text"]
+    else:
+        to_text = (match(i1, t1, scale) + match(i2, t1, scale)) / 2
+        loss = to_text + 0.6 * to_still
+    log["still-text"] = to_text
     if clips is not None:
         shown = len(clips) - len(extra)
         moved = torch.tensor(batch["moved_entries"], device=DEVICE)
@@ -101,13 +107,13 @@ def compute_loss(model, batch):
         clip_text = (find(plain, t1, scale, whose) + find(plain, i1, scale, whose) + find(t1[:shown], clips, scale, torch.arange(shown, device=DEVICE))) / 3
         moving = match(clips[shown:], extra, scale)
         apart, correct = tell_apart(clips[shown:], extra, scale)
-        loss = loss + 0.4 * clip_text + 0.5 * moving + 0.4 * apart
+        loss = loss + 0.4 * clip_text + 0.5 * moving + 0.8 * apart
         log |= {"clip": clip_text, "motion": moving, "motion-right": correct}
     if scenes is not None:
         arranged = match(scenes, extra, scale)
         apart, correct = tell_apart(scenes, extra, scale)
         both = (find(mixed, t1, scale, meant) + find(mixed, i2, scale, meant)) / 2
-        loss = loss + 0.25 * arranged + 0.15 * apart + 0.15 * both
+        loss = loss + 0.25 * arranged + 0.3 * apart + 0.15 * both
         log |= {"scene": arranged, "scene-right": correct, "mixed": both}
     return loss, log
 
