@@ -8,17 +8,8 @@ import { settleAll } from '../src/settle.js';
 import { filesContent, inputContent, jsonContent } from './bodies.js';
 import { RED_SQUARE, RED_TO_BLUE } from './examples.js';
 import { Input } from './input.js';
-import {
-  acceptRawBodies,
-  bringsFiles,
-  embedOptions,
-  jsonBody,
-  noFile,
-  openOptions,
-  type ReceivedFile,
-  receiveFiles,
-  receiveInput,
-} from './receive.js';
+import { embedOptions, jsonBody, noFile, openOptions, receiveInput } from './read-input.js';
+import { acceptRawBodies, bringsFiles, type ReceivedFile, receiveFiles } from './receive.js';
 import { AnyObject, ModalityName, Text, Vector, vectorToJson } from './schemas.js';
 
 export const Embedded = Type.Object(

@@ -10,7 +10,8 @@ import { toUnitVector } from '../src/vector.js';
 import { inputContent, jsonContent } from './bodies.js';
 import { RED_SQUARE } from './examples.js';
 import { INPUT } from './input.js';
-import { acceptRawBodies, bringsFiles, embedOptions, jsonBody, openOptions, receiveInput } from './receive.js';
+import { embedOptions, jsonBody, openOptions, receiveInput } from './read-input.js';
+import { acceptRawBodies, bringsFiles } from './receive.js';
 import { Id, itemToJson, MetadataObject, ModalityName, Numbers, StoredItem, vectorToJson } from './schemas.js';
 
 const Labels = { id: Type.Optional(Id), metadata: Type.Optional(MetadataObject) };

@@ -1,14 +1,10 @@
 import { Readable } from 'node:stream';
 import type { Multipart, MultipartFile } from '@fastify/multipart';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Static, TObject, TSchema } from 'typebox';
 import { clientClosed, Problem } from '../src/errors.js';
 import { ByteBudget } from '../src/inputs/budget.js';
-import type { OpenOptions } from '../src/inputs/media-urls.js';
 import type { InputPart } from '../src/inputs/part.js';
-import { MAX_PARTS } from '../src/limits.js';
 import { receive, type Upload } from '../src/media/spool.js';
-import { parseFields } from './validator.js';
 
 /** One file of a request: received, or refused with the reason. */
 export type ReceivedFile = { filename?: string } & ({ upload: Upload } | { problem: Problem });
@@ -27,16 +23,6 @@ const TEXT_FIELD = 'text';
 /** Content types whose body is one file; the last is what `curl --data-binary` says when it is told nothing. */
 const RAW_BODY = /^(?:(?:image|video)\/|application\/(?:octet-stream|x-www-form-urlencoded)\b)/;
 
-/** How an embedding computed for this request is cancelled and timed. */
-export const embedOptions = ({ clientSignal, record }: FastifyRequest) => ({ signal: clientSignal, record });
-
-/** How what stands in the JSON body of this request is opened. */
-export const openOptions = ({ clientSignal, server }: FastifyRequest): OpenOptions => ({
-  field: 'body',
-  signal: clientSignal,
-  budget: new ByteBudget(server.service.config.MAX_UPLOAD_MB * 1e6),
-});
-
 /** Lets the routes of `app` take a file as the raw body. */
 export function acceptRawBodies(app: FastifyInstance): void {
   app.addContentTypeParser(RAW_BODY, (_request, payload, done) => done(null, payload));
@@ -45,15 +31,6 @@ export function acceptRawBodies(app: FastifyInstance): void {
 /** Whether the request brings files: multipart, or a raw body. */
 export const bringsFiles = (request: FastifyRequest): boolean =>
   request.isMultipart() || request.body instanceof Readable;
-
-/**
- * The JSON body, which was checked against its schema by the route.
- * @throws Problem `empty_body` when none was sent: then there was nothing to check
- */
-export function jsonBody<Schema extends TSchema>({ body }: FastifyRequest): Static<Schema> {
-  if (body === undefined || body === null) throw new Problem('empty_body', 'No body came: send JSON, or a file.');
-  return body as Static<Schema>;
-}
 
 /**
  * Receives every file of a request, wherever its bytes stand. A file that is refused does not stop the others.
@@ -65,7 +42,7 @@ export async function receiveFiles(request: FastifyRequest): Promise<Received> {
     if (request.body instanceof Readable) addFile(received, await receiveOne(request, request.body));
     return received;
   }
-  const { budget } = openOptions(request);
+  const budget = new ByteBudget(request.server.service.config.MAX_UPLOAD_MB * 1e6);
   try {
     for await (const part of partsOf(request)) {
       if (part.type === 'file') budget.spend(addFile(received, await receivePart(request, part)));
@@ -104,51 +81,8 @@ function addFile({ files, parts }: Received, file: ReceivedFile): number {
   return file.upload.size;
 }
 
-/** What a request brings to be embedded, with what stands beside it, checked. */
-export interface ReceivedInput<Fields extends TObject> {
-  /** Files and fields named "text", in the order they came; the caller owns the uploads. */
-  parts: InputPart[];
-  /** Name of the first file that has one. */
-  filename?: string;
-  fields: Static<Fields>;
-}
-
-/**
- * Receives files and texts that are one input; `schema` is what may stand beside them, as multipart fields or
- * in the query.
- * @throws Problem when there is no part, too many, or one that was refused, and when a field is not valid
- */
-export async function receiveInput<Fields extends TObject>(
-  request: FastifyRequest,
-  schema: Fields,
-): Promise<ReceivedInput<Fields>> {
-  const { files, fields, parts } = await receiveFiles(request);
-  try {
-    const refused = files.find((file) => 'problem' in file);
-    if (refused !== undefined) throw refused.problem;
-    if (parts.length === 0) throw noFile();
-    if (parts.length > MAX_PARTS) throw tooManyParts(parts.length);
-    const filename = files.find((file) => file.filename !== undefined)?.filename;
-    const checked = parseFields(schema, { ...(request.query as object), ...fields });
-    return { parts, ...(filename === undefined ? {} : { filename }), fields: checked };
-  } catch (error) {
-    await disposeAll(files);
-    throw error;
-  }
-}
-
-const tooManyParts = (count: number) =>
-  new Problem('invalid_request', `One input has at most ${MAX_PARTS} parts; ${count} came.`, {
-    limit_parts: MAX_PARTS,
-  });
-
-export const noFile = () =>
-  new Problem(
-    'empty_body',
-    'No file came: send it as the multipart field "file", or as the body with its content type.',
-  );
-
-async function disposeAll(files: readonly ReceivedFile[]): Promise<void> {
+/** Gives back what the files hold. */
+export async function disposeAll(files: readonly ReceivedFile[]): Promise<void> {
   await Promise.all(files.map((file) => ('upload' in file ? file.upload.dispose() : undefined)));
 }
 

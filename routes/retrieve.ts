@@ -6,7 +6,8 @@ import { openTerms, type Term } from '../src/search/terms.js';
 import { inputContent, jsonContent } from './bodies.js';
 import { RED_SQUARE } from './examples.js';
 import { INPUT } from './input.js';
-import { acceptRawBodies, bringsFiles, embedOptions, jsonBody, openOptions, receiveInput } from './receive.js';
+import { embedOptions, jsonBody, openOptions, receiveInput } from './read-input.js';
+import { acceptRawBodies, bringsFiles } from './receive.js';
 import { Filter, foundToJson, Id, Included, ModalityName, Numbers, ScoredItem, TopK } from './schemas.js';
 
 const OPTIONS = {
