@@ -14,7 +14,7 @@ export default defineConfig({
     server: { deps: { external: [/\/dist\/(src|routes)\//] } },
     // Real servers, models and processes start in most files: two cores do not carry more at once.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 });
