@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RED_TO_BLUE } from '../../routes/examples.js';
 import { jpeg, mp4 } from '../media-files.js';
 import { dot, problemOf, startServer, type TestServer } from '../server.js';
 
@@ -108,7 +109,7 @@ describe('POST /embed', () => {
   });
 
   it('refuses a sequence longer than the model takes, and names the limit', async () => {
-    const problem = await problemOf(await server.json('/embed', { parts: Array(16).fill(video()) }));
+    const problem = await problemOf(await server.json('/embed', { parts: Array(5).fill({ video: RED_TO_BLUE }) }));
     expect(problem).toMatchObject({ status: 413, code: 'too_large', limit_tokens: 576 });
   });
 
