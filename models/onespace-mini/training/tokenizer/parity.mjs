@@ -59,7 +59,7 @@ import sys, json; sys.path.insert(0, ${JSON.stringify(path.join(here, '..'))})
 from tokenizer.encoder import Tokenizer
 t = Tokenizer(${JSON.stringify(path.join(here, '../../tokenizer.json'))})
 json.dump([t.encode(x.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')) for x in json.load(sys.stdin)], sys.stdout)`;
-const run = spawnSync('/usr/bin/python3', ['-c', python], {
+const run = spawnSync(process.env.PYTHON ?? 'python3', ['-c', python], {
   input: JSON.stringify(texts),
   maxBuffer: 1 << 28,
   encoding: 'utf8',
