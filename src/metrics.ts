@@ -135,6 +135,17 @@ export class Metrics {
   });
   private readonly cacheTiers = new Map<string, () => number>();
 
+  watchRequests(underWay: () => number): void {
+    new Gauge({
+      name: 'onespace_requests_under_way',
+      help: 'Requests that hold a permit to use the model.',
+      registers: this.registers,
+      collect() {
+        this.set(underWay());
+      },
+    });
+  }
+
   watchCache(tier: 'memory' | 'disk', bytes: () => number): void {
     this.cacheTiers.set(tier, bytes);
   }

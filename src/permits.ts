@@ -15,6 +15,11 @@ export class Permits {
   private requests = 0;
   private bytes = 0;
 
+  /** Requests that hold a permit. */
+  get underWay(): number {
+    return this.requests;
+  }
+
   /** @param onRefusal told which limit was reached */
   constructor(
     private readonly limits: PermitLimits,

@@ -61,6 +61,7 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
   const searcher = new Searcher(embedder, store, dim);
   const limits = { requests: config.MAX_QUEUE, bytes: config.MAX_INFLIGHT_MB * 1e6 };
   const permits = new Permits(limits, (reason) => metrics.refused.inc({ reason }));
+  metrics.watchRequests(() => permits.underWay);
   const close = async () => {
     await pool.close();
     await store.close();

@@ -59,7 +59,7 @@ describe('EncoderPool', () => {
       serializer.serialize([{ frames: [0, 1, 2].map((t) => frame(50 * t, t)) }]).sequence,
       serializer.serialize([{ text: 'a dark square' }, { frames: [frame(10)] }]).sequence,
     ];
-    const alone = [];
+    const alone: Float32Array[] = [];
     for (const input of inputs) alone.push((await pool.encode(input)).vector);
     const batchesAlone = (await metrics.batchSize.get()).values.find(({ metricName }) =>
       metricName?.endsWith('_count'),
