@@ -70,9 +70,9 @@ async function animationFrames({ key, seconds, side, background }) {
 }
 
 /** A still that travels across the frame: left, right, up or down. */
-async function travellingFrames({ key, motion, seconds, side, background }) {
-  const inner = Math.round(side * 0.5);
-  const { pixels, from } = await drawing(key, 'fluent-3d', inner);
+async function travellingFrames({ key, source = 'fluent-3d', share = 0.5, motion, seconds, side, background }) {
+  const inner = Math.round(side * share);
+  const { pixels, from } = await drawing(key, source, inner);
   const image = await raw(pixels, inner).png().toBuffer();
   const count = Math.round(seconds * FPS);
   const room = side - inner;

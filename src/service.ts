@@ -7,7 +7,7 @@ import { type Embedding, embeddingCodec, sizeOfEmbedding } from './embedding.js'
 import { Cache } from './encoder/cache.js';
 import { ColdCache } from './encoder/cold-cache.js';
 import { devicesToTry } from './encoder/device.js';
-import { type Model, openModel } from './encoder/model.js';
+import { graphPath, type Model, openModel } from './encoder/model.js';
 import { EncoderPool } from './encoder/pool.js';
 import { Serializer } from './encoder/serializer.js';
 import { readGpus } from './gpu.js';
@@ -82,17 +82,16 @@ function openColdCache({ CACHE_DISK_MB, DATA_DIR }: Config): ColdCache<Embedding
 
 async function startPool(
   config: Config,
-  { graphPath, manifest }: Model,
+  model: Model,
   { bytesPerPatch }: Serializer,
   metrics: Metrics,
   logger: FastifyBaseLogger,
 ): Promise<EncoderPool> {
   const options = {
-    graphPath,
+    graphPath: graphPath(model, config.DTYPE),
     bytesPerPatch,
-    dim: manifest.dim,
+    dim: model.manifest.dim,
     devices: devicesToTry(config.DEVICE),
-    dtype: config.DTYPE,
     workers: config.ENCODER_WORKERS,
     threads: config.ENCODER_THREADS,
     maxTokens: config.MAX_BATCH_TOKENS,
@@ -101,7 +100,7 @@ async function startPool(
   };
   const start = performance.now();
   const pool = await EncoderPool.start(options, metrics, logger);
-  const { name, revision } = manifest;
+  const { name, revision } = model.manifest;
   logger.info(
     { model: name, revision, device: pool.device, ms: Math.round(performance.now() - start) },
     'model loaded',

@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import { openModel } from '../../dist/src/encoder/model.js';
+import { graphPath, openModel } from '../../dist/src/encoder/model.js';
 import { collate } from '../../dist/src/encoder/sequence.js';
 import { Serializer } from '../../dist/src/encoder/serializer.js';
 import { decodeMedia } from '../../dist/src/media/decode.js';
@@ -16,7 +16,10 @@ const threads = availableParallelism();
 
 /** One batch after another on a thread of its own, as the main one decodes. */
 if (workerData?.graphPath) {
-  const session = await ort.InferenceSession.create(workerData.graphPath, { intraOpNumThreads: threads });
+  const session = await ort.InferenceSession.create(workerData.graphPath, {
+    intraOpNumThreads: threads,
+    extra: { session: { disable_quant_qdq: '1' } },
+  });
   parentPort.on('message', async (batch) => {
     const { size, textLength, patchCount } = batch;
     await session.run({
@@ -35,7 +38,9 @@ export async function openBare() {
   const model = await openModel('onespace-mini');
   const serializer = await Serializer.open(model);
   const ffmpeg = await Ffmpeg.locate();
-  const worker = new Worker(new URL(import.meta.url), { workerData: { graphPath: model.graphPath } });
+  const worker = new Worker(new URL(import.meta.url), {
+    workerData: { graphPath: graphPath(model, process.env.DTYPE ?? 'fp32') },
+  });
   const infer = (sequences) =>
     new Promise((resolve) => {
       worker.once('message', resolve);

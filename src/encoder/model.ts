@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { MODALITIES } from '../modality.js';
+import type { Dtype } from './session-thread.js';
 
 const positive = Type.Integer({ minimum: 1 });
 
@@ -23,7 +24,8 @@ export const ModelManifest = Type.Object({
     Type.String(),
     Type.Object({ bytes: positive, sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }) }),
   ),
-  graph: Type.String(),
+  /** The graph for each arithmetic; they share their weights. */
+  graphs: Type.Object({ fp32: Type.String(), q8: Type.Optional(Type.String()) }),
   tokenizer: Type.String(),
   /** Pixels along a patch's edge. */
   patch: positive,
@@ -39,7 +41,7 @@ export type ModelManifest = Static<typeof ModelManifest>;
 /** A model on disk whose files are what its manifest says. */
 export interface Model {
   manifest: ModelManifest;
-  graphPath: string;
+  dir: string;
   tokenizerPath: string;
 }
 
@@ -60,7 +62,17 @@ export async function openModel(nameOrPath: string): Promise<Model> {
     throw new Error(`${manifestPath} is not a valid model manifest: ${first?.instancePath} ${first?.message}.`);
   }
   await Promise.all(Object.entries(manifest.files).map(([name, { sha256 }]) => verify(path.join(dir, name), sha256)));
-  return { manifest, graphPath: path.join(dir, manifest.graph), tokenizerPath: path.join(dir, manifest.tokenizer) };
+  return { manifest, dir, tokenizerPath: path.join(dir, manifest.tokenizer) };
+}
+
+/**
+ * The graph of a model for an arithmetic.
+ * @throws Error when the model does not come in it
+ */
+export function graphPath({ manifest, dir }: Model, dtype: Dtype): string {
+  const file = manifest.graphs[dtype];
+  if (file === undefined) throw new Error(`The model ${manifest.name} does not come in DTYPE=${dtype}.`);
+  return path.join(dir, file);
 }
 
 async function verify(file: string, sha256: string): Promise<void> {

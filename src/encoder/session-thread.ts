@@ -10,7 +10,6 @@ export type Dtype = 'fp32' | 'q8';
 export interface SessionSetup {
   graphPath: string;
   devices: readonly Device[];
-  dtype: Dtype;
   /** CPU threads within the session. */
   threads: number;
   bytesPerPatch: number;

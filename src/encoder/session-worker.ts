@@ -8,7 +8,7 @@ import type { Device } from './device.js';
 import { type Batch, collate } from './sequence.js';
 import type { SessionRequest, SessionResponse, SessionSetup } from './session-thread.js';
 
-const { graphPath, devices, dtype, threads, bytesPerPatch } = workerData as SessionSetup;
+const { graphPath, devices, threads, bytesPerPatch } = workerData as SessionSetup;
 
 function send(message: SessionResponse, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer);
@@ -25,9 +25,9 @@ async function openSession(): Promise<{ session: ort.InferenceSession; device: D
         executionProviders: [device],
         intraOpNumThreads: threads,
         graphOptimizationLevel: 'all',
-        // The weights are stored as 8-bit integers. ONNX Runtime would compute with them as such, and the last
-        // digits of a vector would depend on what else is in its batch; for fp32 they are unpacked at load.
-        extra: { session: { disable_quant_qdq: dtype === 'fp32' ? '1' : '0' } },
+        // The weights are stored as 8-bit integers, which the graph for fp32 opens. ONNX Runtime would multiply with
+        // them as they are, and the last digits of a vector would depend on what else is in its batch.
+        extra: { session: { disable_quant_qdq: '1' } },
       });
       await warmUp(session);
       return { session, device };

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { pino } from 'pino';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type Model, openModel } from '../../src/encoder/model.js';
+import { graphPath, type Model, openModel } from '../../src/encoder/model.js';
 import { EncoderPool, type PoolOptions } from '../../src/encoder/pool.js';
 import { Serializer } from '../../src/encoder/serializer.js';
 import { Metrics } from '../../src/metrics.js';
@@ -20,13 +20,11 @@ afterEach(() => pool?.close());
 
 async function start(options: Partial<PoolOptions> = {}): Promise<{ pool: EncoderPool; metrics: Metrics }> {
   const metrics = new Metrics({ model: 'test', revision: '1' });
-  const { graphPath, manifest } = model;
   const defaults = {
-    graphPath,
+    graphPath: graphPath(model, 'fp32'),
     bytesPerPatch: serializer.bytesPerPatch,
-    dim: manifest.dim,
+    dim: model.manifest.dim,
     devices: ['cpu'] as const,
-    dtype: 'fp32' as const,
   };
   const limits = { workers: 1, threads: 1, maxTokens: 512, maxSize: 64, maxQueue: 512 };
   pool = await EncoderPool.start({ ...defaults, ...limits, ...options }, metrics, pino({ level: 'silent' }));
@@ -141,7 +139,7 @@ describe('EncoderPool', () => {
       await pool.close();
       return vectors;
     })();
-    const { pool } = await start({ dtype: 'q8' });
+    const { pool } = await start({ graphPath: graphPath(model, 'q8') });
     for (const [i, input] of inputs.entries()) {
       const { vector } = await pool.encode(input);
       expect(dot(vector, exact[i]?.vector as Float32Array)).toBeGreaterThan(0.999);

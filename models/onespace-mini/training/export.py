@@ -1,15 +1,19 @@
-"""Writes model.onnx, the one file of weights that is shipped, and model.json.
+"""Writes what is shipped: weights.bin, the two graphs that read it, and model.json.
 
     python3 export.py                      int8 weights (about 8 MB)
     python3 export.py --weights float32    for comparing with PyTorch
 
-Compute stays float32 either way. Large matrices are stored as int8 with one
-scale per output channel and opened by a DequantizeLinear node, which ONNX
-Runtime folds into a plain matrix when it loads the model: small on disk, exact
-arithmetic at run time.
+Large matrices are stored once, as int8 with one scale per output channel, and
+both graphs share them:
+
+    model.fp32.onnx   a DequantizeLinear node opens each matrix, which ONNX Runtime
+                      folds into a plain one when it loads the model: exact arithmetic
+    model.q8.onnx     activations become 8-bit integers too, with a scale found anew in
+                      each batch, and meet the matrices in integer products
 """
 
 import argparse
+import copy
 import hashlib
 import json
 import pathlib
@@ -75,27 +79,83 @@ def quantised(weight, axis):
     return np.clip(np.rint(weight / scale.reshape(shape)), -127, 127).astype(np.int8), scale.astype(np.float32)
 
 
-def store_int8(model):
-    """Replaces each large weight by int8 numbers and a DequantizeLinear node."""
+class Weights:
+    """The large matrices of a graph as int8, in one file that several graphs read."""
+
+    def __init__(self, graph):
+        self.axis, self.packed, self.scale = {}, {}, {}
+        for name, (weight, axis) in matrices(graph).items():
+            self.axis[name] = axis
+            self.packed[name], self.scale[name] = quantised(weight, axis)
+
+    def write(self, path):
+        """One matrix after another."""
+        with open(path, "wb") as file:
+            for packed in self.packed.values():
+                file.write(packed.tobytes())
+
+    def tensors(self, location):
+        """The matrices as tensors whose bytes lie in the file `location`, and their scales and zero points."""
+        offset = 0
+        for name, packed in self.packed.items():
+            tensor = onnx.TensorProto(name=f"{name}.int8", data_type=onnx.TensorProto.INT8, dims=packed.shape)
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            for key, value in (("location", location), ("offset", offset), ("length", packed.nbytes)):
+                tensor.external_data.add(key=key, value=str(value))
+            offset += packed.nbytes
+            yield tensor
+            yield numpy_helper.from_array(self.scale[name], f"{name}.scale")
+            yield numpy_helper.from_array(np.zeros(self.scale[name].shape, np.int8), f"{name}.zero")
+
+
+def opened(name, axis):
+    return helper.make_node("DequantizeLinear", [f"{name}.int8", f"{name}.scale", f"{name}.zero"], [name], axis=axis)
+
+
+def integer_product(node, quantised_inputs):
+    """MatMul(x, w) with w as int8 and x as uint8, whose scale is that of the whole batch: the
+    nodes that ONNX Runtime fuses into one DynamicQuantizeMatMul."""
+    x, w, y = node.input[0], node.input[1], node.output[0]
+    if x not in quantised_inputs:
+        quantised_inputs.add(x)
+        yield helper.make_node("DynamicQuantizeLinear", [x], [f"{x}.uint8", f"{x}.scale", f"{x}.zero"])
+    yield helper.make_node("MatMulInteger", [f"{x}.uint8", f"{w}.int8", f"{x}.zero", f"{w}.zero"], [f"{y}.int32"])
+    yield helper.make_node("Cast", [f"{y}.int32"], [f"{y}.sum"], to=onnx.TensorProto.FLOAT)
+    yield helper.make_node("Mul", [f"{x}.scale", f"{w}.scale"], [f"{y}.scale"])
+    yield helper.make_node("Mul", [f"{y}.sum", f"{y}.scale"], [y])
+
+
+def compressed(model, weights, location, integers):
+    """The graph with its large matrices in `location`; with `integers`, it also multiplies in integers."""
+    model = copy.deepcopy(model)
     graph = model.graph
-    opened = []
-    for name, (weight, axis) in matrices(graph).items():
-        packed, scale = quantised(weight, axis)
-        old = next(t for t in graph.initializer if t.name == name)
-        graph.initializer.remove(old)
-        zero = np.zeros(scale.shape, np.int8)
-        graph.initializer.extend(numpy_helper.from_array(array, f"{name}.{part}") for array, part in ((packed, "int8"), (scale, "scale"), (zero, "zero")))
-        opened.append(helper.make_node("DequantizeLinear", [f"{name}.int8", f"{name}.scale", f"{name}.zero"], [name], axis=axis))
-    nodes = list(graph.node)
-    del graph.node[:]
-    graph.node.extend(opened + nodes)
+    products = {n.input[1] for n in graph.node if n.op_type == "MatMul"} & set(weights.axis) if integers else set()
+    nodes, inputs = [opened(name, axis) for name, axis in weights.axis.items() if name not in products], set()
+    for node in graph.node:
+        is_product = node.op_type == "MatMul" and node.input[1] in products
+        nodes.extend(integer_product(node, inputs) if is_product else [node])
+    kept = [t for t in graph.initializer if t.name not in weights.axis]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend([*kept, *weights.tensors(location)])
     return model
 
 
-def describe(revision, graph):
+def write(path, model):
+    """Never half a file under the final name."""
+    partial = path.with_suffix(".partial")
+    onnx.save(model, str(partial))
+    partial.replace(path)
+
+
+GRAPHS = {"fp32": "model.fp32.onnx", "q8": "model.q8.onnx"}
+WEIGHTS = "weights.bin"
+
+
+def describe(revision):
     """model.json: what the service needs to know."""
     files = {}
-    for name in (graph, "tokenizer.json"):
+    for name in (*GRAPHS.values(), WEIGHTS, "tokenizer.json"):
         data = (MODEL / name).read_bytes()
         files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     return {
@@ -107,7 +167,7 @@ def describe(revision, graph):
         "licence": "Apache-2.0",
         "description": "Text, pictures and clips in one space: a small transformer trained on pictograms in ten languages.",
         "files": files,
-        "graph": graph,
+        "graphs": GRAPHS,
         "tokenizer": "tokenizer.json",
         "patch": 16,
         "text": {"max_tokens": 64, "pad_id": 0},
@@ -130,11 +190,10 @@ if __name__ == "__main__":
     if options.weights == "float32":
         print(f"{float_path.name}: {float_path.stat().st_size:,} bytes")
     else:
-        target = MODEL / "model.onnx"
-        packed = store_int8(traced)
-        onnx.checker.check_model(packed)
-        partial = target.with_suffix(".partial")
-        onnx.save(packed, str(partial))
-        partial.replace(target)
-        (MODEL / "model.json").write_text(json.dumps(describe(options.revision, target.name), indent=2) + "\n")
-        print(f"{target.name}: {target.stat().st_size:,} bytes")
+        weights = Weights(traced.graph)
+        weights.write(MODEL / WEIGHTS)
+        for dtype, name in GRAPHS.items():
+            write(MODEL / name, compressed(traced, weights, WEIGHTS, integers=dtype == "q8"))
+        (MODEL / "model.json").write_text(json.dumps(describe(options.revision), indent=2) + "\n")
+        for name in (*GRAPHS.values(), WEIGHTS):
+            print(f"{name}: {(MODEL / name).stat().st_size:,} bytes")

@@ -9,20 +9,38 @@ import * as ort from 'onnxruntime-node';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const threads = Number(process.argv[2] ?? 1);
-const session = await ort.InferenceSession.create(path.join(here, '../model.onnx'), { intraOpNumThreads: threads });
+const session = await ort.InferenceSession.create(path.join(here, `../model.${process.argv[3] ?? 'fp32'}.onnx`), {
+  intraOpNumThreads: threads,
+  extra: { session: { disable_quant_qdq: '1' } },
+});
 
 function feeds(tokens, patches) {
   return {
     input_ids: new ort.Tensor('int64', new BigInt64Array(tokens).fill(500n), [1, tokens]),
     text_mask: new ort.Tensor('float32', new Float32Array(tokens).fill(1), [1, tokens]),
-    patches: new ort.Tensor('uint8', Uint8Array.from({ length: patches * 768 }, (_, i) => (i * 7) % 256), [1, patches, 768]),
-    positions: new ort.Tensor('float32', Float32Array.from({ length: patches * 3 }, (_, i) => (i % 8) / 8), [1, patches, 3]),
+    patches: new ort.Tensor(
+      'uint8',
+      Uint8Array.from({ length: patches * 768 }, (_, i) => (i * 7) % 256),
+      [1, patches, 768],
+    ),
+    positions: new ort.Tensor(
+      'float32',
+      Float32Array.from({ length: patches * 3 }, (_, i) => (i % 8) / 8),
+      [1, patches, 3],
+    ),
     patch_mask: new ort.Tensor('float32', new Float32Array(patches).fill(1), [1, patches]),
   };
 }
 
-const cases = [['text, 6 tokens', 6, 0], ['text, 64 tokens', 64, 0], ['picture, 16 patches', 0, 16], ['picture, 36 patches', 0, 36],
-  ['picture, 256 patches', 0, 256], ['clip, 8 frames of 16', 0, 128], ['clip, 32 frames of 16', 0, 512]];
+const cases = [
+  ['text, 6 tokens', 6, 0],
+  ['text, 64 tokens', 64, 0],
+  ['picture, 16 patches', 0, 16],
+  ['picture, 36 patches', 0, 36],
+  ['picture, 256 patches', 0, 256],
+  ['clip, 8 frames of 16', 0, 128],
+  ['clip, 32 frames of 16', 0, 512],
+];
 for (const [name, tokens, patches] of cases) {
   const input = feeds(tokens, patches);
   for (let k = 0; k < 5; k++) await session.run(input);

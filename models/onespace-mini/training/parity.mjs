@@ -42,8 +42,11 @@ for (const c of cases) {
   worst = Math.max(worst, difference, padding);
   const cosine = Math.min(
     ...Array.from({ length: c.batch }, (_, b) =>
-      got.slice(b * 256, b * 256 + 256).reduce((sum, v, i) => sum + v * c.expected[b * 256 + i], 0)),
+      got.slice(b * 256, b * 256 + 256).reduce((sum, v, i) => sum + v * c.expected[b * 256 + i], 0),
+    ),
   );
-  console.log(`${c.name.padEnd(28)} largest difference ${difference.toExponential(1)}, under padding ${padding.toExponential(1)}, least cosine ${cosine.toFixed(6)}`);
+  console.log(
+    `${c.name.padEnd(28)} largest difference ${difference.toExponential(1)}, under padding ${padding.toExponential(1)}, least cosine ${cosine.toFixed(6)}`,
+  );
 }
 console.log(`${path.basename(graph)}: worst ${worst.toExponential(1)}`);

@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startServer, type TestServer } from './server.js';
+
+const run = promisify(execFile);
+
+interface Query {
+  query: string;
+  image: string;
+  video: string;
+}
+
+let server: TestServer;
+let queries: Query[];
+let captions: { file: string; modal_type: string }[];
+
+beforeAll(async () => {
+  server = await startServer();
+  queries = JSON.parse(await readFile('samples/queries.json', 'utf8')) as Query[];
+  const lines = (await readFile('samples/captions.jsonl', 'utf8')).trim().split('\n');
+  captions = lines.map((line) => JSON.parse(line));
+});
+afterAll(() => server.close());
+
+const cli = (...args: string[]) => run(process.execPath, ['dist/src/cli.js', '--url', server.url, ...args]);
+
+async function first(text: string, modality: string): Promise<string | undefined> {
+  const reply = await server.json('/retrieve', { text, modal_type: modality, top_k: 1 });
+  const { results } = (await reply.json()) as { results: { id: string }[] };
+  return results[0]?.id;
+}
+
+describe('the samples', () => {
+  it('are indexed by one command, and again without doubling', async () => {
+    for (let round = 0; round < 2; round++) {
+      const { stdout, stderr } = await cli('index', 'samples');
+      expect(stdout).toBe(`${captions.length} stored, 0 refused\n`);
+      expect(stderr).toContain(`${captions.length}/${captions.length}`);
+    }
+    const health = (await (await fetch(`${server.url}/health`)).json()) as { index: object };
+    const count = (modality: string) => captions.filter(({ modal_type }) => modal_type === modality).length;
+    expect(health.index).toMatchObject({ vectors: { text: 0, image: count('image'), video: count('video') } });
+  });
+
+  it('answer at least 10 of the 12 queries with the right picture and the right clip first', async () => {
+    expect(queries).toHaveLength(12);
+    expect(queries.map(({ query }) => query)).toEqual(expect.arrayContaining(['红色汽车', 'a cat']));
+    const wrong: string[] = [];
+    for (const { query, image, video } of queries) {
+      const found = [await first(query, 'image'), await first(query, 'video')];
+      if (found[0] !== image || found[1] !== video) wrong.push(`${query}: ${found.join(', ')}`);
+    }
+    expect(wrong.length, wrong.join('\n')).toBeLessThanOrEqual(2);
+  });
+
+  it('are found from the command line', async () => {
+    const { stdout } = await cli('search', 'a cat', '--top-k', '3', '--modality', 'image');
+    expect(stdout.trim().split('\n')).toHaveLength(3);
+    expect(stdout).toMatch(/^\d\.\d{3} {2}image {2}images\//);
+  });
+});
