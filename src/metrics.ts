@@ -102,6 +102,18 @@ export class Metrics {
     }).set(modelLabels, 1);
   }
 
+  /** A number that is asked for when Prometheus asks. */
+  private watch(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: this.registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+
   /** Counts what the index tells of its work. */
   readonly indexEvents: IndexEvents = {
     onSearchBatch: ({ queries }) => this.searchBatch.observe(queries),
@@ -114,14 +126,7 @@ export class Metrics {
   };
 
   watchQueue(length: () => number): void {
-    new Gauge({
-      name: 'onespace_queue_length',
-      help: 'Inputs waiting for the model.',
-      registers: this.registers,
-      collect() {
-        this.set(length());
-      },
-    });
+    this.watch('onespace_queue_length', 'Inputs waiting for the model.', length);
   }
 
   private readonly cacheBytes = new Gauge({
@@ -136,14 +141,7 @@ export class Metrics {
   private readonly cacheTiers = new Map<string, () => number>();
 
   watchRequests(underWay: () => number): void {
-    new Gauge({
-      name: 'onespace_requests_under_way',
-      help: 'Requests that hold a permit to use the model.',
-      registers: this.registers,
-      collect() {
-        this.set(underWay());
-      },
-    });
+    this.watch('onespace_requests_under_way', 'Requests that hold a permit to use the model.', underWay);
   }
 
   watchCache(tier: 'memory' | 'disk', bytes: () => number): void {

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Config } from './config.js';
+import { Problem } from './errors.js';
 import { openChromaStore } from './index/chroma-store.js';
 import type { Logger } from './index/events.js';
 import { openFaissStore } from './index/faiss-store.js';
@@ -29,7 +30,7 @@ async function openChroma(config: Config, binding: ModelBinding, logger: Logger)
   const open = () => openChromaStore({ url: config.CHROMA_URL, collection: `onespace-${binding.model}`, binding });
   const store = new LateStore(open);
   await store.count().catch((error: unknown) => {
-    if ((error as { code?: string }).code !== 'store_unavailable') throw error;
+    if (!(error instanceof Problem && error.code === 'store_unavailable')) throw error;
     logger.warn({ err: error }, 'the Chroma server cannot be reached; storing and searching wait for it');
   });
   return store;

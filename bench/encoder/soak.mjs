@@ -12,9 +12,10 @@ import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import { parseArgs } from 'node:util';
 import { post } from '../load.mjs';
+import { random } from '../random.mjs';
 import { startService } from '../service.mjs';
 import { printTable } from '../table.mjs';
-import { jpegs, random, texts } from './workloads.mjs';
+import { jpegs, texts } from './workloads.mjs';
 
 const { values } = parseArgs({
   options: {

@@ -5,20 +5,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
+import { random } from '../random.mjs';
 
 const run = promisify(execFile);
 const VARIANTS = 16;
-
-/** A seeded generator of numbers in [0, 1) (mulberry32). */
-export function random(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const WORDS = 'red blue green cat dog car tree house river moon star fish bird cake clock shoe'.split(' ');
 

@@ -1,15 +1,12 @@
+import { random } from '../random.mjs';
+
 /** The vectors of the benches: the same in every process, without a file between them. */
 export const DIM = 256;
 
-/** Uniform numbers in [-0.5, 0.5). Source: mulberry32 by Tommy Ettinger. */
+/** Uniform numbers in [-0.5, 0.5). */
 export function randomFrom(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32 - 0.5;
-  };
+  const next = random(seed);
+  return () => next() - 0.5;
 }
 
 export function unitVector(random) {

@@ -112,7 +112,7 @@ export class EncoderPool {
   /** Gives waiting jobs to threads that have room. */
   private dispatch(): void {
     for (;;) {
-      const thread = this.threads.find(({ inFlight }) => inFlight === 0) ?? this.leastBusyThread();
+      const thread = this.threadWithRoom();
       if (thread === undefined) return;
       const jobs = this.lanes.take(this.options);
       if (jobs.length === 0) return;
@@ -120,8 +120,14 @@ export class EncoderPool {
     }
   }
 
-  private leastBusyThread(): SessionThread | undefined {
-    return this.threads.find(({ inFlight }) => inFlight < BATCHES_PER_THREAD);
+  /** An idle thread before one that is busy but may have its next batch already. */
+  private threadWithRoom(): SessionThread | undefined {
+    const holding = (batches: number) => this.threads.find(({ inFlight }) => inFlight === batches);
+    for (let batches = 0; batches < BATCHES_PER_THREAD; batches++) {
+      const thread = holding(batches);
+      if (thread !== undefined) return thread;
+    }
+    return undefined;
   }
 
   private async runBatch(thread: SessionThread, jobs: Job[]): Promise<void> {
