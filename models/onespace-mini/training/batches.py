@@ -33,6 +33,7 @@ PHOTO_PATCHES = 12  # of a photo, until late
 
 # motions as often as they are hard to learn: turning one way is told from the other last
 MOTION_SHARES = [3 if name.endswith("clockwise") else 1 for name in MOTIONS]
+SWUNG = 0.5  # share of turning drawings that turn about a point beside them
 
 
 def pick(weights, rng):
@@ -149,7 +150,7 @@ class Batches:
         """Vendors' animations of the first entries, then pairs of opposite motions."""
         frames = self.rng.randint(4, 8)
         rows, columns = pick(CLIP_GRIDS, self.rng)
-        keep = 52 if progress < LATE else 64
+        keep = 72 if progress < LATE else 96
         chosen = [self.data.clips.of[c] for c, _ in entries[: self.animated]]
         clips, clip_places = animations(self.data.clips, chosen, frames, rows, columns, self.rng)
 
@@ -160,7 +161,7 @@ class Batches:
         motion = torch.tensor(self.rng.choices(range(len(MOTIONS)), MOTION_SHARES, k=len(moved)), device=DEVICE)
         motion = torch.cat([motion, motion ^ 1])
         colours = colour_rows([entries[k][1] for k in moved] * 2, DEVICE)
-        travelling = moving_pictures(pixels, motion, frames, rows, columns, colours)
+        travelling = moving_pictures(pixels, motion, frames, rows, columns, colours, swung=SWUNG)
 
         a, b = (torch.tensor([first[k] for k in self.rng.sample(candidates, swaps)], device=DEVICE) for _ in range(2))
         a_pixels, b_pixels = self.data.train.pixels[a], self.data.train.pixels[b]

@@ -21,6 +21,16 @@ TEMPLATES = {
     + ["an image of a {}", "find a {}", "where is the {}?", "I want a {}", "can you find {}?", "search for {}", "please give me {} photos", "this is a {}", "something like a {}"],
     "zh": ["{}的图片", "一个{}", "{}表情", "{}图标", "一张{}的照片", "一只{}", "找一张{}的图", "我要{}", "给我{}", "搜索{}", "哪里有{}", "这是{}", "画着{}的图"],
 }
+# Phrases are also put together from these, so that many ways of asking are met and none is learnt by heart.
+OPENERS = {
+    "en": ["please find", "get me", "give me", "let me see", "could you find", "is there", "search for", "I need", "we want", "fetch", "look up", "display", "pick", "bring up", "which one is"],
+    "zh": ["请找", "给我", "来一张", "搜一下", "查找", "我需要", "麻烦找", "能找到", "想要", "请显示", "找找", "挑一张"],
+}
+FORMS = {
+    "en": ["{}", "a {}", "the {}", "any {}", "a picture of {}", "an image of a {}", "a photo of {}", "some {} pictures", "one with a {}", "{} images", "a small {}"],
+    "zh": ["{}", "一个{}", "{}的图片", "{}的照片", "一张{}的图", "关于{}的图片", "带{}的图", "{}图", "小{}"],
+}
+CLOSERS = {"en": ["", "", "", "", "?", " please", " for me", " here", " in this folder", " if you can"], "zh": ["", "", "", "", "吗", "，谢谢", "好吗", "？", "的那张"]}
 # Only ever asked in the evaluation.
 UNSEEN_TEMPLATES = {
     "en": ["show me {}", "do you have any {} pictures?", "I am looking for {}"],
@@ -114,8 +124,17 @@ def articles(text):
     return re.sub(r"\ba (?=[aeiou])", "an ", text)
 
 
+def asked(words, language, rng):
+    """Words in one of TEMPLATES, or in a phrase put together."""
+    if rng.random() < 0.5:
+        return articles(rng.choice(TEMPLATES[language]).format(words))
+    form = rng.choice(FORMS[language]).format(words)
+    gap = " " if language == "en" else ""
+    return articles(f"{rng.choice(OPENERS[language])}{gap}{form}{rng.choice(CLOSERS[language])}")
+
+
 def templated(concept, language, rng):
-    return articles(rng.choice(TEMPLATES[language]).format(noun(concept, language, rng)))
+    return asked(noun(concept, language, rng), language, rng)
 
 
 def coloured(concept, colour, language, rng):
@@ -123,7 +142,7 @@ def coloured(concept, colour, language, rng):
     adjective = rng.choice(COLOURS[colour][1][language])
     phrase = f"{adjective} {noun(concept, language, rng)}" if language == "en" else adjective + noun(concept, language, rng)
     if rng.random() < 0.3 and language in TEMPLATES:
-        return articles(rng.choice(TEMPLATES[language]).format(phrase))
+        return asked(phrase, language, rng)
     return phrase
 
 

@@ -40,8 +40,14 @@ def animations(clips, chosen, frames, rows, columns, rng):
     return patches, torch.stack([positions(rows, columns, t, device) for t in times])
 
 
-def paths(motion, frames, device):
-    """Where a drawing is in each frame: cx, cy, scale, angle, opacity, each [n, frames]."""
+def paths(motion, frames, device, swung=0.0):
+    """Where a drawing is in each frame: cx, cy, scale, angle, opacity, each [n, frames].
+
+    `swung` is the share of turning drawings that turn about a point beside
+    them, as the hand of a clock does: one way is then told from the other by
+    where the drawing is, which is learnt first and carries over to turning on
+    the spot.
+    """
     n = len(motion)
     u = torch.linspace(0, 1, frames, device=device).view(1, frames)
     draw = lambda low, high: uniform(n, low, high, device).view(n, 1)
@@ -60,6 +66,11 @@ def paths(motion, frames, device):
     turned, start = draw(0.5 * math.pi, 1.5 * math.pi) * u, draw(-0.4, 0.4)
     direction = is_("clockwise").float() - is_("anticlockwise").float()
     angle = torch.where(turns, start + direction * turned, draw(-0.12, 0.12).expand(n, frames))
+    if swung:
+        swings = turns & (torch.rand(n, 1, device=device) < swung)
+        radius, around = draw(0.1, 0.6) * swings, draw(0, 2 * math.pi) + direction * turned
+        cx, cy = cx + radius * around.cos(), cy + radius * around.sin()
+        scale = torch.where(swings, draw(0.3, 0.7).expand(n, frames), scale)
 
     moment, softness = draw(0.3, 0.7), torch.where(torch.rand(n, 1, device=device) < 0.5, draw(0.02, 0.05), draw(0.3, 0.6))  # pop or fade
     risen = ((u - moment) / softness + 0.5).clamp(0, 1)
@@ -67,7 +78,7 @@ def paths(motion, frames, device):
     return cx, cy, scale, angle, torch.where(fades, opacity, torch.ones_like(opacity))
 
 
-def moving_pictures(pixels, motion, frames, rows, columns, colours=None, plain=0.6):
+def moving_pictures(pixels, motion, frames, rows, columns, colours=None, plain=0.6, swung=0.0):
     """bytes [n, S, S, 4], motion [n] (index into MOTIONS) -> patches [n, frames * rows * columns, 768]."""
     n, device = len(pixels), pixels.device
     height, width = rows * PATCH, columns * PATCH
@@ -75,7 +86,7 @@ def moving_pictures(pixels, motion, frames, rows, columns, colours=None, plain=0
     if colours is not None:
         chosen = (~colours[:, 0].isnan()).nonzero().flatten()
         x[chosen] = tint(x[chosen], colours[chosen])
-    cx, cy, scale, angle, opacity = (v.reshape(-1) for v in paths(motion, frames, device))
+    cx, cy, scale, angle, opacity = (v.reshape(-1) for v in paths(motion, frames, device, swung))
     room = min(rows, columns) / max(rows, columns)
     x = place(x.repeat_interleave(frames, 0), height, width, cx, cy, scale * room, angle) * opacity.view(-1, 1, 1, 1)
     canvas = backgrounds(n, height, width, plain, device).repeat_interleave(frames, 0)

@@ -94,7 +94,7 @@ class Words:
 
     def templated(self, word, language, rng):
         if language in captions.TEMPLATES and rng.random() < 0.3:
-            return captions.articles(rng.choice(captions.TEMPLATES[language]).format(word))
+            return captions.asked(word, language, rng)
         return word
 
 

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import pathlib
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -158,6 +159,7 @@ class Run:
         self.album = Album(DEVICE) if options.photos else None
         self.batches = Batches(self.data, self.album, Tokenizer(HERE.parent / "tokenizer.json"), options.seed, options.entries, photographed=options.photographed)
         self.step, self.seconds, self.averages = 0, 0.0, {}
+        self.interrupted = False
         self.ahead = ThreadPoolExecutor(1)  # draws the next batch while this one is learnt from
         if self.path.exists():
             self.load()
@@ -224,12 +226,18 @@ class Run:
         with open(WORK / f"{self.options.name}.log.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
 
+    def interrupt(self, *_):
+        """Ctrl-C or SIGTERM: the step under way is finished and saved."""
+        self.interrupted = True
+
     def go(self):
+        signal.signal(signal.SIGINT, self.interrupt)
+        signal.signal(signal.SIGTERM, self.interrupt)
         budget = self.options.minutes * 60
         stop = min(budget, self.seconds + self.options.stop_after * 60) if self.options.stop_after else budget
         saved = self.seconds
         self.pending = self.ahead.submit(self.draw, min(1.0, self.seconds / budget))
-        while self.seconds < stop:
+        while self.seconds < stop and not self.interrupted:
             started = time.monotonic()
             self.train_step(min(1.0, self.seconds / budget))
             self.seconds += time.monotonic() - started
@@ -239,7 +247,7 @@ class Run:
                 self.save()
                 saved = self.seconds
         self.save()
-        print(f"done: {self.step} steps, {self.seconds / 60:.1f} minutes", flush=True)
+        print(f"{'interrupted' if self.interrupted else 'done'}: {self.step} steps, {self.seconds / 60:.1f} minutes", flush=True)
 
 
 if __name__ == "__main__":
