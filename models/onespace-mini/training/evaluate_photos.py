@@ -89,7 +89,7 @@ def photos_alike(gallery):
             found = 0.0
             for part in torch.arange(len(photos), device=DEVICE).split(1000):
                 scores = vectors[part] @ vectors.t()
-                scores[torch.arange(len(part)), part] = -2  # not itself
+                scores[torch.arange(len(part), device=DEVICE), part] = -2  # not itself
                 best = scores.topk(10, dim=1).indices
                 found += float(answer[best].eq(answer[part].unsqueeze(1)).float().mean(1).sum())
             rows.append([f"{name}, {how}", len(photos), f"{100 * found / len(photos):.1f}"])

@@ -15,6 +15,7 @@ both graphs share them:
 import argparse
 import copy
 import hashlib
+import inspect
 import json
 import pathlib
 
@@ -23,7 +24,7 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from model import EMBEDDING, OneSpace
+from model import EMBEDDING, OneSpace, depth
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODEL = HERE.parent
@@ -32,8 +33,9 @@ SMALLEST = 4096  # numbers; smaller tensors stay float32
 
 
 def load_model(checkpoint):
-    model = OneSpace()
-    model.load_state_dict(torch.load(checkpoint, map_location="cpu")["model"])
+    state = torch.load(checkpoint, map_location="cpu")["model"]
+    model = OneSpace(depth(state))
+    model.load_state_dict(state)
     return model.eval()
 
 
@@ -49,7 +51,9 @@ def trace(model, path):
     )
     free = {name: {0: "batch", 1: "text" if name in ("input_ids", "text_mask") else "patches"} for name in INPUTS}
     free["embedding"] = {0: "batch"}
-    torch.onnx.export(model, example, str(path), input_names=INPUTS, output_names=["embedding"], dynamic_axes=free, opset_version=17, do_constant_folding=True)
+    # newer versions of PyTorch have a second exporter and prefer it; this one is in all of them
+    tracing = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    torch.onnx.export(model, example, str(path), input_names=INPUTS, output_names=["embedding"], dynamic_axes=free, opset_version=17, do_constant_folding=True, **tracing)
     return onnx.load(str(path))
 
 

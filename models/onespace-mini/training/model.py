@@ -94,7 +94,7 @@ class Block(nn.Module):
 
 
 class OneSpace(nn.Module):
-    def __init__(self):
+    def __init__(self, layers=LAYERS):
         super().__init__()
         self.token = nn.Embedding(VOCABULARY, WIDTH)
         self.order = Fourier([[4.0 * 2**k for k in range(6)]], WIDTH)  # 4 to 128 tokens
@@ -104,7 +104,7 @@ class OneSpace(nn.Module):
         self.place = Fourier([seconds, side, side], WIDTH)
         self.modality = nn.Embedding(2, WIDTH)  # text, pixels
         self.norm_in = nn.LayerNorm(WIDTH)
-        self.blocks = nn.ModuleList([Block(WIDTH, HEADS) for _ in range(LAYERS)])
+        self.blocks = nn.ModuleList([Block(WIDTH, HEADS) for _ in range(layers)])
         self.norm_out = nn.LayerNorm(WIDTH)
         self.project = nn.Linear(WIDTH, EMBEDDING, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))  # of the contrastive loss alone
@@ -122,7 +122,7 @@ class OneSpace(nn.Module):
         for block in self.blocks:
             for branch in (block.out, block.down):
                 with torch.no_grad():
-                    branch.weight.mul_((2 * LAYERS) ** -0.5)
+                    branch.weight.mul_((2 * len(self.blocks)) ** -0.5)
         with torch.no_grad():  # places must be loud enough to be heard beside the pixels, and quieter beside words
             self.place.mix.weight.mul_(0.8)
             self.order.mix.weight.mul_(0.02)
@@ -157,3 +157,24 @@ class OneSpace(nn.Module):
     def forward(self, input_ids, text_mask, patches, positions, patch_mask):
         x = torch.cat([self.embed_text(input_ids), self.embed_patches(patches, positions)], 1)
         return self.encode(x, torch.cat([text_mask, patch_mask], 1))
+
+
+def depth(state):
+    """Layers of a state dict."""
+    return 1 + max(int(name.split(".")[1]) for name in state if name.startswith("blocks."))
+
+
+def deepened(state, layers):
+    """The state dict with new layers spread evenly among its own, which at first add nothing (Net2Net, Chen et al. 2015,
+    arXiv:1511.05641): the deeper model starts with the same vectors."""
+    old = depth(state)
+    origin = [k * old // layers for k in range(layers)]  # new layer k is, or is made from, old layer origin[k]
+    made = {name: value for name, value in state.items() if not name.startswith("blocks.")}
+    for k, source in enumerate(origin):
+        for name, value in state.items():
+            if not name.startswith(f"blocks.{source}."):
+                continue
+            part = name.split(".", 2)[2]
+            silent = k > 0 and origin[k - 1] == source and part.split(".")[0] in ("out", "down")
+            made[f"blocks.{k}.{part}"] = torch.zeros_like(value) if silent else value.clone()
+    return made

@@ -20,7 +20,7 @@ import torch
 from batches import Batches
 from drawings import DEVICE, Collection
 from losses import find, gather, match, tell_apart
-from model import OneSpace
+from model import LAYERS, OneSpace, deepened
 from muon import Muon
 from photos import Album
 from tokenizer.encoder import Tokenizer
@@ -38,6 +38,8 @@ def arguments():
     parser.add_argument("--entries", type=int, default=160, help="concepts per step")
     parser.add_argument("--photos", action=argparse.BooleanOptionalAction, default=True, help="train on photographs too")
     parser.add_argument("--photographed", type=int, default=104, help="classes of photos per step, two photos each")
+    parser.add_argument("--layers", type=int, default=LAYERS)
+    parser.add_argument("--begin-with", help="a checkpoint whose weights a new run begins with; it may have fewer layers")
     parser.add_argument("--lr", type=float, default=1.5e-3, help="of AdamW")
     parser.add_argument("--matrix-lr", type=float, default=0.02, help="of Muon; 0 trains everything with AdamW")
     parser.add_argument("--decay", type=float, default=0.05)
@@ -153,7 +155,7 @@ class Run:
         torch.set_flush_denormal(True)
         self.options = options
         self.path = WORK / f"{options.name}.pt"
-        self.model = OneSpace().to(DEVICE)
+        self.model = OneSpace(options.layers).to(DEVICE)
         self.optimizers = optimizers(self.model, options)
         self.data = Collection()
         self.album = Album(DEVICE) if options.photos else None
@@ -163,6 +165,8 @@ class Run:
         self.ahead = ThreadPoolExecutor(1)  # draws the next batch while this one is learnt from
         if self.path.exists():
             self.load()
+        elif options.begin_with:
+            self.model.load_state_dict(deepened(torch.load(options.begin_with, map_location="cpu")["model"], options.layers))
 
     def load(self):
         state = torch.load(self.path, map_location="cpu")
