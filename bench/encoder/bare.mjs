@@ -20,7 +20,7 @@ const threads = availableParallelism();
 if (workerData?.graphPath) {
   const session = await ort.InferenceSession.create(workerData.graphPath, {
     intraOpNumThreads: threads,
-    extra: { session: { disable_quant_qdq: '1' } },
+    extra: { session: { disable_quant_qdq: '1', intra_op: { allow_spinning: '0' } } },
   });
   parentPort.on('message', async (batch) => {
     const { size, textLength, patchCount } = batch;

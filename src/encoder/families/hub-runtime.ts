@@ -22,7 +22,12 @@ export const loadOptions = ({ dtype, threads }: HubSetup, device: Device) => ({
   dtype,
   device,
   local_files_only: true,
-  session_options: { intraOpNumThreads: threads, graphOptimizationLevel: 'all' as const },
+  session_options: {
+    intraOpNumThreads: threads,
+    graphOptimizationLevel: 'all' as const,
+    // Its threads do not spin while they wait: requests and decoders need the cores.
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
+  },
 });
 
 /** The pixels of a frame for the processor of a model. */

@@ -25,7 +25,8 @@ async function openSession(device: Device): Promise<HostedSession<Batch>> {
     graphOptimizationLevel: 'all',
     // The weights are stored as 8-bit integers, which the graph for fp32 opens. ONNX Runtime would multiply with
     // them as they are, and the last digits of a vector would depend on what else is in its batch.
-    extra: { session: { disable_quant_qdq: '1' } },
+    // Nor do its threads spin while they wait: requests and decoders need the cores.
+    extra: { session: { disable_quant_qdq: '1', intra_op: { allow_spinning: '0' } } },
   });
   await warmUp(session);
   return {
