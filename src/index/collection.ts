@@ -52,8 +52,8 @@ export class Collection {
     return new Collection(
       dim,
       forEachModality((modality) => {
-        const { base, ids, index } = shards[modality];
-        return new Shard(modality, new Rows(dim, base), index, ids, scratch(modality));
+        const { base, ...parts } = shards[modality];
+        return new Shard(modality, { ...parts, rows: new Rows(dim, base) }, scratch(modality));
       }),
       references,
     );
@@ -163,11 +163,13 @@ export class Collection {
 
   /** Rows that were dead when frozen are gone; those that died since stay, dead. */
   #rebase(shard: Shard, frozenIds: readonly (string | undefined)[], rows: Rows): void {
-    const ids = shard.ids.filter((_, row) => row >= frozenIds.length || frozenIds[row] !== undefined);
+    const isKept = (row: number) => row >= frozenIds.length || frozenIds[row] !== undefined;
+    const ids = shard.ids.filter((_, row) => isKept(row));
     assert(ids.length === rows.count, 'a snapshot with another number of rows than were alive');
     // FAISS knows rows by position: it goes on unless one moved.
     const moved = ids.length < shard.ids.length;
     if (moved && rows.base !== undefined) {
+      shard.columns.reorder(Uint32Array.from([...shard.ids.keys()].filter(isKept)));
       shard.replaceIndex(FlatIndex.read(rows.base.files.vectors, this.dim, rows.baseCount));
       ids.forEach((id, row) => {
         if (id !== undefined) this.#slots.set(id, toSlot(shard.modality, row));

@@ -51,8 +51,8 @@ const APPROXIMATION_MIN_ROWS = 10_000;
  *
  * What an item of `dim` numbers takes:
  *   memory  4 x dim bytes in FAISS (an approximation changes that), about 150 for its id on the
- *           heap of the index thread, 8 for where its line starts; until the next snapshot also
- *           its vector and metadata once more, outside the heap
+ *           heap of the index thread, 8 for where its line starts, 2 (or 8) for each metadata
+ *           field that filters find there (see columns.ts); until the next snapshot also its vector and metadata once more, outside the heap
  *   disk    4 x dim bytes and its metadata in each of two snapshots and once in the journals
  * Vectors to be returned or scored again, and metadata, are read from the snapshot's files, that
  * is from the page cache while there is room.

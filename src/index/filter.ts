@@ -6,9 +6,15 @@ import type { Filter, Metadata } from './store.js';
 export type Predicate = (metadata: Metadata) => boolean;
 
 type Scalar = string | number | boolean | null;
-type Test = (value: unknown) => boolean;
 
-const MISSING = Symbol('missing');
+/** What a filter asks of the value of one field; of `MISSING` where there is none. */
+export type Test = (value: unknown) => boolean;
+
+/** Puts the question of one field to a subject: metadata, or a row whose fields are kept elsewhere. */
+type Ask<Subject> = (field: string, test: Test) => (subject: Subject) => boolean;
+
+/** The value of a field that is not there. */
+export const MISSING = Symbol('missing');
 
 /**
  * Compiles a metadata filter (the language stands at `Filter` in store.ts).
@@ -20,66 +26,87 @@ const MISSING = Symbol('missing');
  * @throws Problem `invalid_request`, whose `field` names the clause that is wrong
  */
 export function compileFilter(filter: Filter): Predicate {
-  const budget = { clauses: LIMITS.filterClauses };
-  return compileObject(filter, 'filter', 0, budget);
+  return compileTree<Metadata>(filter, (field, test) => {
+    const read = reader(field);
+    return (metadata) => test(read(metadata));
+  });
 }
 
-interface Budget {
+/** The same for any kind of subject. @throws Problem likewise */
+export function compileTree<Subject>(filter: Filter, ask: Ask<Subject>): (subject: Subject) => boolean {
+  return compileObject(filter, 'filter', 0, { ask, clauses: LIMITS.filterClauses });
+}
+
+/** What the parts of a filter share while it is compiled. */
+interface Compiling<Subject> {
+  ask: Ask<Subject>;
+  /** How many more there may be. */
   clauses: number;
 }
 
-function compileObject(filter: unknown, path: string, depth: number, budget: Budget): Predicate {
+function compileObject<Subject>(
+  filter: unknown,
+  path: string,
+  depth: number,
+  compiling: Compiling<Subject>,
+): (subject: Subject) => boolean {
   if (!isObject(filter)) throw wrong(path, 'must be an object');
   if (depth > LIMITS.filterDepth) throw wrong(path, `nests deeper than ${LIMITS.filterDepth} levels`);
   const clauses = Object.entries(filter).map(([key, value]) =>
-    compileClause(key, value, `${path}.${key}`, depth, budget),
+    compileClause(key, value, `${path}.${key}`, depth, compiling),
   );
-  return (metadata) => clauses.every((matches) => matches(metadata));
+  const [only] = clauses;
+  if (only !== undefined && clauses.length === 1) return only;
+  return (subject) => clauses.every((matches) => matches(subject));
 }
 
-function compileClause(key: string, value: unknown, path: string, depth: number, budget: Budget): Predicate {
-  budget.clauses -= 1;
-  if (budget.clauses < 0) throw wrong(path, `is one clause too many: at most ${LIMITS.filterClauses}`);
+function compileClause<Subject>(
+  key: string,
+  value: unknown,
+  path: string,
+  depth: number,
+  compiling: Compiling<Subject>,
+): (subject: Subject) => boolean {
+  compiling.clauses -= 1;
+  if (compiling.clauses < 0) throw wrong(path, `is one clause too many: at most ${LIMITS.filterClauses}`);
   switch (key) {
     case '$and': {
-      const all = compileList(value, path, depth, budget);
-      return (metadata) => all.every((matches) => matches(metadata));
+      const all = compileList(value, path, depth, compiling);
+      return (subject) => all.every((matches) => matches(subject));
     }
     case '$or': {
-      const any = compileList(value, path, depth, budget);
-      return (metadata) => any.some((matches) => matches(metadata));
+      const any = compileList(value, path, depth, compiling);
+      return (subject) => any.some((matches) => matches(subject));
     }
     case '$not': {
-      const inner = compileObject(value, path, depth + 1, budget);
-      return (metadata) => !inner(metadata);
+      const inner = compileObject(value, path, depth + 1, compiling);
+      return (subject) => !inner(subject);
     }
   }
   if (key.startsWith('$')) throw wrong(path, 'is not an operator; $and, $or and $not stand outside a field');
-  return compileField(key, value, path, budget);
+  return compiling.ask(key, compileTest(value, path, compiling));
 }
 
-function compileList(value: unknown, path: string, depth: number, budget: Budget): Predicate[] {
+function compileList<Subject>(
+  value: unknown,
+  path: string,
+  depth: number,
+  compiling: Compiling<Subject>,
+): ((subject: Subject) => boolean)[] {
   if (!Array.isArray(value) || value.length === 0) throw wrong(path, 'must be a list of at least one filter');
-  return value.map((filter, index) => compileObject(filter, `${path}[${index}]`, depth + 1, budget));
+  return value.map((filter, index) => compileObject(filter, `${path}[${index}]`, depth + 1, compiling));
 }
 
-function compileField(field: string, value: unknown, path: string, budget: Budget): Predicate {
-  const read = reader(field);
-  if (isScalar(value)) {
-    const test = OPERATORS.$eq(value, path);
-    return (metadata) => test(read(metadata));
-  }
+function compileTest(value: unknown, path: string, compiling: { clauses: number }): Test {
+  if (isScalar(value)) return OPERATORS.$eq(value, path);
   if (!isObject(value)) throw wrong(path, 'must be a string, a number, a boolean, null or an object of operators');
   const tests = Object.entries(value).map(([operator, operand]) => {
-    budget.clauses -= 1;
-    if (budget.clauses < 0) throw wrong(path, `is one clause too many: at most ${LIMITS.filterClauses}`);
+    compiling.clauses -= 1;
+    if (compiling.clauses < 0) throw wrong(path, `is one clause too many: at most ${LIMITS.filterClauses}`);
     return compileOperator(operator, operand, `${path}.${operator}`);
   });
   if (tests.length === 0) throw wrong(path, 'has no operator');
-  return (metadata) => {
-    const found = read(metadata);
-    return tests.every((test) => test(found));
-  };
+  return (found) => tests.every((test) => test(found));
 }
 
 function compileOperator(operator: string, operand: unknown, path: string): Test {

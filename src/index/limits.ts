@@ -9,6 +9,12 @@ export const LIMITS = {
   pageItems: 1000,
   /** Items one `list` call looks at before it returns a short page with a cursor. */
   pageScan: 100_000,
+  /** Metadata fields kept in memory for filters. */
+  columns: 64,
+  /** Different values of such a field; a code of 16 bits tells them apart. */
+  columnValues: 65_535,
+  /** A field with a longer string than this is not kept. */
+  columnCharacters: 64,
   /** Filters whose matching rows a shard remembers. */
   filtersKept: 64,
   /** A JavaScript Map holds 2^24 keys. */

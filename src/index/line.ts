@@ -1,4 +1,5 @@
 import { assert } from './assert.js';
+import type { Metadata } from './store.js';
 
 /**
  * A line of the metadata sidecar: `{"id":"...","metadata":{...}}`. Its fields stand in this order
@@ -19,8 +20,8 @@ export function metadataOfLine(line: Buffer, id: string): Buffer {
 }
 
 /** @throws Error when the line is not one of ours */
-export function idOfLine(line: Buffer): string {
-  const { id } = JSON.parse(line.toString()) as { id?: unknown };
-  assert(typeof id === 'string', 'a metadata line without an id');
-  return id;
+export function parseLine(line: Buffer): { id: string; metadata: Metadata } {
+  const { id, metadata } = JSON.parse(line.toString()) as { id?: unknown; metadata?: Metadata };
+  assert(typeof id === 'string' && metadata !== undefined, 'a metadata line without id or metadata');
+  return { id, metadata };
 }

@@ -5,8 +5,10 @@ import type { Shard } from './shard.js';
 import type { Metadata } from './store.js';
 import { nextTurn } from './turn.js';
 
-/** Rows examined between two turns of the event loop: some milliseconds. */
+/** Rows examined between two turns of the event loop, by their metadata: some milliseconds. */
 const SLICE_ROWS = 4096;
+/** By their columns: a tenth of the time that FAISS takes to pass as many. */
+const COLUMN_SLICE_ROWS = 1 << 20;
 
 /**
  * Which rows of a shard a filter selects, one bit each. A row's metadata never changes (a
@@ -32,12 +34,19 @@ export class Matches {
     return this.#upTo === this.rows.count;
   }
 
-  /** Examines at most `SLICE_ROWS` more rows. */
+  /** Examines one slice of rows. */
   extend(shard: Shard): void {
     const { baseCount, count } = this.rows;
     const from = this.#upTo;
-    const until = Math.min(from + SLICE_ROWS, from < baseCount ? baseCount : count);
     this.#reserve(count);
+    const wants = shard.columns.asking(this.selection.filter);
+    if (wants !== undefined) {
+      const until = Math.min(from + COLUMN_SLICE_ROWS, count);
+      for (let row = from; row < until; row++) if (wants(row)) this.#mark(row);
+      this.#upTo = until;
+      return;
+    }
+    const until = Math.min(from + SLICE_ROWS, from < baseCount ? baseCount : count);
     if (from < baseCount) this.#examineLines(from, until);
     else for (let row = from; row < until; row++) if (this.#selects(shard, row)) this.#mark(row);
     this.#upTo = until;

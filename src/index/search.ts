@@ -70,7 +70,9 @@ function start(shard: Shard, query: Query, at: number): Open {
   const wanted = shard.index.fetchFor(k);
   if (selection === undefined) return { query, at, fetch: Math.min(all, wanted), matches: undefined };
   const matches = prepared ? shard.matches.refresh(shard, prepared) : shard.matches.known(shard, selection);
-  if (matches === undefined) return { query, at, fetch: Math.min(all, 4 * wanted), matches };
+  // Columns know sooner than FAISS; lines are read only when its proposals do not suffice.
+  if (matches === undefined)
+    return { query, at, fetch: shard.columns.asking(selection.filter) ? Infinity : Math.min(all, 4 * wanted), matches };
   const isFew = matches.count <= Math.max(wanted, all * SCAN_SHARE);
   return { query, at, fetch: isFew ? Infinity : Math.ceil((1.5 * wanted * all) / matches.count), matches };
 }
@@ -91,7 +93,8 @@ function propose(shard: Shard, open: readonly Open[], answers: Answer[]): Open[]
       answers[one.at] = hits.slice(0, k);
       return [];
     }
-    return [{ ...one, fetch: nextFetch(fetch, k, hits.length) }];
+    const isBlind = one.query.selection !== undefined && one.matches === undefined;
+    return [{ ...one, fetch: isBlind ? Infinity : nextFetch(fetch, k, hits.length) }];
   });
 }
 

@@ -5,6 +5,7 @@ import type { Filter } from './store.js';
 export interface Selection {
   /** Equal filters have equal keys. */
   key: string;
+  filter: Filter;
   matches: Predicate;
   /** Bytes that stand in the JSON of every item that matches: whoever lacks them need not be parsed. */
   needle?: Buffer;
@@ -12,7 +13,12 @@ export interface Selection {
 
 export function selectionOf(filter: Filter): Selection {
   const needle = needleOf(filter);
-  return { key: JSON.stringify(filter), matches: compileFilter(filter), ...(needle === undefined ? {} : { needle }) };
+  return {
+    key: JSON.stringify(filter),
+    filter,
+    matches: compileFilter(filter),
+    ...(needle === undefined ? {} : { needle }),
+  };
 }
 
 /**

@@ -1,10 +1,12 @@
 import type { Modality } from '../modality.js';
 import { assert } from './assert.js';
+import { Columns } from './columns.js';
 import { FlatIndex } from './flat-index.js';
 import { dropUsed } from './garbage.js';
 import { MatchCache } from './matches.js';
 import type { NeighbourIndex } from './neighbour-index.js';
 import { Rows } from './rows.js';
+import type { Metadata } from './store.js';
 import { nextTurn } from './turn.js';
 
 /** Rows handed to FAISS at a time: some milliseconds. */
@@ -21,23 +23,30 @@ export class Shard {
   /** Row -> id; nothing where the row is dead. */
   ids: (string | undefined)[];
   dead: number;
+  readonly columns: Columns;
   /** Which rows the filters of late select. */
   readonly matches = new MatchCache();
   readonly #scratch: string;
 
   /** @param scratch path of a file the shard may write and remove */
-  constructor(modality: Modality, rows: Rows, index: NeighbourIndex, ids: (string | undefined)[], scratch: string) {
+  constructor(
+    modality: Modality,
+    { rows, index, ids, columns }: { rows: Rows; index: NeighbourIndex; ids: (string | undefined)[]; columns: Columns },
+    scratch: string,
+  ) {
     assert(ids.length === rows.count && index.rows <= rows.count, 'a shard whose parts disagree');
     this.modality = modality;
     this.rows = rows;
     this.index = index;
     this.ids = ids;
     this.dead = 0;
+    this.columns = columns;
     this.#scratch = scratch;
   }
 
   static empty(modality: Modality, dim: number, scratch: string): Shard {
-    return new Shard(modality, new Rows(dim, undefined), FlatIndex.empty(dim), [], scratch);
+    const parts = { rows: new Rows(dim, undefined), index: FlatIndex.empty(dim), ids: [], columns: new Columns() };
+    return new Shard(modality, parts, scratch);
   }
 
   get live(): number {
@@ -46,6 +55,10 @@ export class Shard {
 
   add(id: string, vector: Uint8Array, metadata: Uint8Array): number {
     const row = this.rows.append(vector, metadata);
+    this.columns.set(
+      row,
+      JSON.parse(Buffer.from(metadata.buffer, metadata.byteOffset, metadata.length).toString()) as Metadata,
+    );
     this.ids.push(id);
     assert(this.ids.length === row + 1, 'a shard whose ids and rows differ in number');
     if (this.rows.count - this.index.rows >= FRESH_ROWS) this.catchUp();

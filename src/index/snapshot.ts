@@ -5,11 +5,12 @@ import { MODALITIES, type Modality } from '../modality.js';
 import { assert } from './assert.js';
 import { BaseRows } from './base.js';
 import { CheckedFile, readSealed, type Seal } from './checked-file.js';
+import { Columns } from './columns.js';
 import { syncDir, writeFileAtomically } from './disk.js';
 import { flatHeader } from './flat-file.js';
 import { FlatIndex } from './flat-index.js';
 import { snapshotLayout } from './layout.js';
-import { encodeLine, idOfLine, metadataOfLine } from './line.js';
+import { encodeLine, metadataOfLine, parseLine } from './line.js';
 import { References } from './references.js';
 import type { Rows } from './rows.js';
 
@@ -163,6 +164,7 @@ function* runs(rows: Rows, until: number): Generator<{ from: number; count: numb
 export interface LoadedShard {
   base: BaseRows;
   ids: string[];
+  columns: Columns;
   index: FlatIndex;
 }
 
@@ -199,18 +201,19 @@ async function loadShard(
   references: References,
 ): Promise<LoadedShard> {
   const files = snapshotLayout(dir);
-  const { ids, starts } = await readLines(files.lines(modality), sealed, references);
+  const { ids, columns, starts } = await readLines(files.lines(modality), sealed, references);
   await readSealed(files.vectors(modality), sealed.vectors);
   const index = FlatIndex.read(files.vectors(modality), dim, sealed.rows);
-  return { base: openBase(dir, modality, dim, starts), ids, index };
+  return { base: openBase(dir, modality, dim, starts), ids, columns, index };
 }
 
 async function readLines(
   file: string,
   { lines: seal, rows }: Manifest['shards'][Modality],
   references: References,
-): Promise<{ ids: string[]; starts: Float64Array }> {
+): Promise<{ ids: string[]; columns: Columns; starts: Float64Array }> {
   const ids: string[] = [];
+  const columns = new Columns();
   const starts = new Float64Array(rows + 1);
   let rest = Buffer.alloc(0);
   await readSealed(file, seal, (chunk) => {
@@ -219,7 +222,8 @@ async function readLines(
     for (let end = bytes.indexOf(10); end !== -1; end = bytes.indexOf(10, from)) {
       assert(ids.length < rows, 'a snapshot with more lines than vectors');
       const line = bytes.subarray(from, end + 1);
-      const id = idOfLine(line);
+      const { id, metadata } = parseLine(line);
+      columns.set(ids.length, metadata);
       ids.push(id);
       references.add(metadataOfLine(line, id));
       starts[ids.length] = (starts[ids.length - 1] as number) + end + 1 - from;
@@ -228,7 +232,7 @@ async function readLines(
     rest = bytes.subarray(from);
   });
   assert(ids.length === rows && rest.length === 0, 'a snapshot with another number of lines than of vectors');
-  return { ids, starts };
+  return { ids, columns, starts };
 }
 
 const openBase = (dir: string, modality: Modality, dim: number, starts: Float64Array): BaseRows => {

@@ -34,6 +34,9 @@ describe('search among more rows than FAISS is asked to propose', () => {
   const centre = unitVector(random);
   const opposite = centre.map((value) => -value);
 
+  /** Too long to be kept in memory: filters on it read the lines. */
+  const noteOf = (i: number) => `${'note '.repeat(20)}${i % 90}`;
+
   /** 12,000 pictures: most near `centre`, 40 rare ones opposite to it, 5,000 of them equal. */
   function pictures(): Item[] {
     return Array.from({ length: 12_000 }, (_, i) => {
@@ -42,7 +45,7 @@ describe('search among more rows than FAISS is asked to propose', () => {
       return {
         id: `p${String((i * 7919) % 12_000).padStart(5, '0')}`,
         modality: 'image',
-        metadata: { i, rare, half: i % 2, 'dotted.name': { deep: i % 100 } },
+        metadata: { i, rare, half: i % 2, note: noteOf(i), 'dotted.name': { deep: i % 100 } },
         vector,
       };
     });
@@ -64,6 +67,9 @@ describe('search among more rows than FAISS is asked to propose', () => {
     { 'dotted.name.deep': 5 },
     { $not: { half: 0 } },
     { rare: 'no' },
+    { note: noteOf(3) },
+    { note: { $in: [noteOf(3), noteOf(4)] }, half: 0 },
+    { $or: [{ note: noteOf(5) }, { rare: true }] },
   ];
 
   it('is exact for every filter, with ties by the thousand, on disk and in memory', { timeout: 120_000 }, async () => {
@@ -102,7 +108,9 @@ describe('search among more rows than FAISS is asked to propose', () => {
     for (let from = 0; from < all.length; from += 500) {
       const [, ...searches] = await Promise.all([
         store.upsert(all.slice(from, from + 500)),
-        ...Array.from({ length: 20 }, (_, i) => store.search(centre, { k: 5, filter: { i: { $lt: 5 + i } } })),
+        ...Array.from({ length: 20 }, (_, i) =>
+          store.search(centre, { k: 5, filter: { i: { $lt: 5 + i }, ...(i % 2 && { note: { $exists: true } }) } }),
+        ),
         store.delete([`p${String(from).padStart(5, '0')}`]).then(() => []),
       ]);
       for (const hits of searches) expect(hits.every(({ metadata }) => (metadata.i as number) < 25)).toBe(true);
