@@ -20,11 +20,10 @@ export const factoryOf = (kind: Approximation, dim: number): string =>
 
 /**
  * Neighbours to ask for: an approximate order is right only roughly, and what is asked for is
- * scored again exactly. For HNSW it is also the breadth of its search (`efSearch`), which
- * faiss-node has no other way to set.
+ * scored again exactly. HNSW compares whole vectors, so its order is right.
  */
 export const approximateFetch = (kind: Approximation, k: number): number =>
-  kind === 'hnsw' ? Math.max(256, 8 * (k + 16)) : Math.max(128, 4 * (k + 16));
+  kind === 'hnsw' ? k + 16 : Math.max(128, 4 * (k + 16));
 
 /** What the builder leaves beside its index, once that is safe on disk. */
 export interface Built {

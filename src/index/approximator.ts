@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { MODALITIES, type Modality } from '../modality.js';
 import { ApproximateIndex } from './approximate-index.js';
 import { type Approximation, type Built, loadBuilt } from './approximation.js';
@@ -98,7 +99,9 @@ export class Approximator {
   async #build(snapshotDir: string, modality: Modality, rows: number, wish: number): Promise<Built> {
     const { kind, collection } = this.#options;
     const args = [snapshotDir, modality, kind, collection.dim, rows].map(String);
-    this.#child = fork(BUILDER, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    // It has the lowest priority, so it may take whatever cores nobody else wants.
+    const env = { ...process.env, OMP_NUM_THREADS: String(availableParallelism()) };
+    this.#child = fork(BUILDER, args, { env, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
     let complaint = '';
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       complaint = (complaint + text).slice(-COMPLAINT_CHARACTERS);

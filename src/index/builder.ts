@@ -16,6 +16,7 @@ import { writeFileAtomically } from './disk.js';
 import { faiss } from './faiss.js';
 import { flatRowOffset } from './flat-file.js';
 import { floats } from './flat-index.js';
+import { withBreadth } from './hnsw-breadth.js';
 import { innerProduct } from './inner-product.js';
 import { approximationLayout, snapshotLayout } from './layout.js';
 
@@ -91,7 +92,8 @@ async function build(): Promise<void> {
   const files = approximationLayout(snapshotDir, modality as Modality, kind as Approximation);
   const flatFile = snapshotLayout(snapshotDir).vectors(modality as Modality);
   const vectors = new Vectors(flatFile);
-  const index = faiss.Index.fromFactory(dim, factoryOf(kind as Approximation, dim), faiss.MetricType.METRIC_L2);
+  const empty = faiss.Index.fromFactory(dim, factoryOf(kind as Approximation, dim), faiss.MetricType.METRIC_L2);
+  const index = kind === 'hnsw' ? withBreadth(empty) : empty;
   train(index, vectors);
   fill(index, vectors);
   const recallAt10 = recall(index, faiss.IndexFlatIP.read(flatFile), vectors);

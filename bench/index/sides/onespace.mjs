@@ -1,25 +1,31 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startService } from '../../service.mjs';
 import { inOwnProcess } from '../own-process.mjs';
 import { idOf, MODALITY, metadataOf, toJson } from '../rows.mjs';
 
 const type = 'application/json';
+const POLL_MS = 100;
 /** The delay is measured with a timer of 10 ms, and told with them. */
 const LOOP_TIMER_MS = 10;
 const model = JSON.parse(await readFile(new URL('../../../models/onespace-mini/model.json', import.meta.url), 'utf8'));
 
-const start = (dir) => startService({ DATA_DIR: dir });
-
-/** The service with its default settings: exact search. */
-export const onespace = {
-  start,
+/** The service with its default settings, or with another kind of index. */
+export const onespace = (index = 'flat') => ({
+  start: (dir) => startService({ DATA_DIR: dir, INDEX: index }),
 
   /** Most rows go into the folder without HTTP, by the same code and as durably. */
   async startFilled(dir, rows) {
     const { name, revision, dim } = model;
-    await inOwnProcess('sides/fill.mjs', path.join(dir, 'index', name), { model: name, revision, dim }, rows);
-    return start(dir);
+    await inOwnProcess('sides/fill.mjs', path.join(dir, 'index', name), { model: name, revision, dim }, rows, index);
+    return this.start(dir);
+  },
+
+  /** Resolves when an index that is not exact has been taken up. */
+  async settled(url) {
+    const isTakenUp = async () => /^onespace_index_recall_at_10\{/m.test(await (await fetch(`${url}/metrics`)).text());
+    while (index !== 'flat' && !(await isTakenUp())) await sleep(POLL_MS);
   },
 
   insert(batch) {
@@ -47,4 +53,4 @@ export const onespace = {
     await read();
     return read;
   },
-};
+});

@@ -35,6 +35,8 @@ export async function measureServer(server, rows, { seconds, asked, k, concurren
     await ask(url, plain.slice(0, 1), 1);
     const startSeconds = (performance.now() - startedMs) / 1000;
 
+    await server.settled?.(url);
+
     const top = (await ask(url, plain, concurrency)).map((reply) => server.ids(reply).map(rowOf));
     const filteredMs = performance.now();
     await ask(url, filtered.slice(0, 1), 1);
