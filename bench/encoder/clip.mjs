@@ -16,7 +16,7 @@ import { BASE, writeTinyClip } from '../../dist/test/tiny/clip.js';
 import { startPeer } from '../peer.mjs';
 import { startService } from '../service.mjs';
 import { compare, imageRequest, textRequest } from './compare.mjs';
-import { jpegs, texts } from './workloads.mjs';
+import { jpegs, texts, WORDS } from './workloads.mjs';
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '5' }, size: { type: 'string', default: 'base' } },
@@ -25,7 +25,7 @@ const PORT = 18124;
 const model = await mkdtemp(path.join(tmpdir(), 'onespace-clip-'));
 
 try {
-  await writeTinyClip(model, { name: 'clip', ...(values.size === 'base' ? { size: BASE } : {}) });
+  await writeTinyClip(model, { name: 'clip', words: WORDS, ...(values.size === 'base' ? { size: BASE } : {}) });
   await compare({
     servers: {
       onespace: () => startService({ MODEL: model }),
@@ -36,7 +36,7 @@ try {
       { name: 'JPEG, 512x512', requests: (await jpegs(512, 512)).map(imageRequest) },
     ],
     seconds: Number(values.seconds),
-    concurrencies: [1, 32],
+    concurrencies: [1, 64],
   });
 } finally {
   await rm(model, { recursive: true });

@@ -10,7 +10,7 @@ import { random } from '../random.mjs';
 const run = promisify(execFile);
 const VARIANTS = 16;
 
-const WORDS = 'red blue green cat dog car tree house river moon star fish bird cake clock shoe'.split(' ');
+export const WORDS = 'red blue green cat dog car tree house river moon star fish bird cake clock shoe'.split(' ');
 
 /** Texts of exactly `tokens` tokens: every word above is one token. */
 export function texts(tokens, count, seed = tokens) {

@@ -39,6 +39,8 @@ interface ClipOptions {
   /** CLIP reads a text at its end mark, SigLIP at the last of its 64 places. */
   kind?: 'clip' | 'siglip';
   size?: ClipSize;
+  /** Words that are one token each, as plain words are in real vocabularies. */
+  words?: readonly string[];
 }
 
 const WORDS = 509;
@@ -53,14 +55,14 @@ const SETTINGS = {
  */
 export async function writeTinyClip(
   dir: string,
-  { kind = 'clip', name = `tiny-${kind}`, seed = 1, size = TINY }: ClipOptions = {},
+  { kind = 'clip', name = `tiny-${kind}`, seed = 1, size = TINY, words }: ClipOptions = {},
 ): Promise<void> {
   const files = new Map([
     ...graphFiles('text_model', textGraph(seed, kind, size)),
     ...graphFiles('vision_model', visionGraph(seed + 1, kind, size)),
     ['config.json', json({ model_type: kind, architectures: [kind === 'clip' ? 'CLIPModel' : 'SiglipModel'] })],
     ['preprocessor_config.json', json(imageProcessor(kind, size))],
-    ['tokenizer.json', json(kind === 'clip' ? clipTokenizer() : gemmaTokenizer({ begin: false }))],
+    ['tokenizer.json', json(kind === 'clip' ? clipTokenizer(words) : gemmaTokenizer({ begin: false }))],
     ['tokenizer_config.json', json(kind === 'clip' ? CLIP_TOKENIZER : SIGLIP_TOKENIZER)],
   ]);
   await writeModel(dir, files, {

@@ -79,10 +79,17 @@ export function gemmaTokenizer(marks: { begin: boolean } = { begin: true }): obj
 
 export const CLIP_IDS = { '<|startoftext|>': 49406, '<|endoftext|>': 49407 } as const;
 
-/** BPE over bytes of lower-case words, whose last piece ends with `</w>`. */
-export function clipTokenizer(): object {
+/** The merges that make one token of a word, letter by letter from its beginning. */
+function mergesOf(word: string): string[] {
+  const letters = [...word].map((letter, i) => (i === word.length - 1 ? `${letter}</w>` : letter));
+  return letters.slice(1).map((letter, i) => `${letters.slice(0, i + 1).join('')} ${letter}`);
+}
+
+/** BPE over bytes of lower-case words, whose last piece ends with `</w>`; each of `words` is one token. */
+export function clipTokenizer(words: readonly string[] = []): object {
+  const merges = [...new Set([...words.flatMap(mergesOf), ...MERGES])];
   const pieces = [...LETTERS, ...LETTERS].map((letter, i) => (i < LETTERS.length ? letter : `${letter}</w>`));
-  const merged = MERGES.map((merge) => merge.replace(' ', ''));
+  const merged = merges.map((merge) => merge.replace(' ', ''));
   const vocab = { ...Object.fromEntries([...pieces, ...merged].map((piece, i) => [piece, i])), ...CLIP_IDS };
   return {
     version: '1.0',
@@ -123,7 +130,7 @@ export function clipTokenizer(): object {
       end_of_word_suffix: '</w>',
       fuse_unk: false,
       vocab,
-      merges: MERGES,
+      merges,
     },
   };
 }
