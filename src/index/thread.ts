@@ -18,6 +18,12 @@ interface Listener {
   events: IndexEvents;
 }
 
+/**
+ * Replies handed out in one turn of the event loop. Searches are answered together, and each answer is
+ * followed by the work of a whole request: all at once they would keep everybody else waiting.
+ */
+const REPLIES_PER_TURN = 4;
+
 interface Pending {
   resolve: (result: never) => void;
   reject: (error: unknown) => void;
@@ -46,13 +52,17 @@ class IndexThread {
   readonly #listeners = new Map<number, Listener>();
   readonly #pending = new Map<number, Pending>();
   readonly #onEnd: (ended: IndexThread) => void;
+  readonly #replies: Reply[] = [];
   #stores = 0;
   #calls = 0;
   #failure: Problem | undefined;
 
   constructor(onEnd: (ended: IndexThread) => void) {
     this.#onEnd = onEnd;
-    this.#worker.on('message', (reply: Reply) => this.#receive(reply));
+    this.#worker.on('message', (reply: Reply) => {
+      this.#replies.push(reply);
+      if (this.#replies.length === 1) setImmediate(() => this.#handOut());
+    });
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', () => this.#fail(new Error('index: the thread has ended')));
   }
@@ -87,6 +97,11 @@ class IndexThread {
     });
   }
 
+  #handOut(): void {
+    for (const reply of this.#replies.splice(0, REPLIES_PER_TURN)) this.#receive(reply);
+    if (this.#replies.length > 0) setImmediate(() => this.#handOut());
+  }
+
   #receive(reply: Reply): void {
     if (reply.type === 'result' || reply.type === 'failure') {
       const pending = this.#pending.get(reply.call);
@@ -103,6 +118,7 @@ class IndexThread {
   /** Nothing can be acknowledged any more: whoever waits learns it, and so does whoever comes. */
   #fail(error: unknown): void {
     if (this.#failure !== undefined) return;
+    for (const reply of this.#replies.splice(0)) this.#receive(reply);
     // Whoever opens an index from now on gets another thread.
     this.#onEnd(this);
     this.#failure = new Problem(
