@@ -47,11 +47,13 @@ async function openChroma(config: Config, name: string, binding: ModelBinding, l
 
 /** Counting makes a Chroma server go through every id, and metrics and health checks ask often. */
 const COUNT_FRESH_MS = 15_000;
+/** However many items there are, counting takes at most a twentieth of the time. */
+const COUNT_FRESH_FACTOR = 20;
 
 /** A store that is opened when it is first needed, and again at the next need when that fails. */
 class LateStore implements VectorStore {
   private opening: Promise<VectorStore> | undefined;
-  private counted: { at: number; counts: Counts } | undefined;
+  private counted: { until: number; counts: Counts } | undefined;
 
   constructor(private readonly open: () => Promise<VectorStore>) {}
 
@@ -70,10 +72,13 @@ class LateStore implements VectorStore {
   list: VectorStore['list'] = async (options) => (await this.store()).list(options);
   search: VectorStore['search'] = async (vector, options) => (await this.store()).search(vector, options);
   count: VectorStore['count'] = async () => {
-    if (this.counted === undefined || Date.now() - this.counted.at > COUNT_FRESH_MS) {
-      this.counted = { at: Date.now(), counts: await (await this.store()).count() };
-    }
-    return this.counted.counts;
+    if (this.counted !== undefined && performance.now() < this.counted.until) return this.counted.counts;
+    const store = await this.store();
+    const startMs = performance.now();
+    const counts = await store.count();
+    const endMs = performance.now();
+    this.counted = { until: endMs + Math.max(COUNT_FRESH_MS, COUNT_FRESH_FACTOR * (endMs - startMs)), counts };
+    return counts;
   };
   close: VectorStore['close'] = async () => {
     const opened = await this.opening?.catch(() => undefined);

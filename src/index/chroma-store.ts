@@ -97,6 +97,7 @@ class ChromaStore implements VectorStore {
   readonly #path: string;
   readonly #dim: number;
   #closed = false;
+  #largest: Modality = 'image';
 
   constructor(client: ChromaClient, path: string, dim: number) {
     this.#client = client;
@@ -148,7 +149,10 @@ class ChromaStore implements VectorStore {
     return deleted;
   }
 
-  /** Chroma has no order by id, so every id that can match is fetched for every page. */
+  /**
+   * Chroma has no order by id, so every id that can match is fetched for every page: at once, since pages of
+   * its own would miss items when others are deleted in between.
+   */
   async list(options: ListOptions): Promise<Page> {
     checkList(options);
     const { limit, cursor, modality, filter } = options;
@@ -178,11 +182,22 @@ class ChromaStore implements VectorStore {
     return (await this.#searchAll(vector, options)).slice(0, k);
   }
 
+  /**
+   * Chroma counts a whole collection only. So the ids of two modalities are counted, and the third, the one
+   * that had most when this was last asked, is what is left. Writes at the same moment may count or not.
+   */
   async count(): Promise<Counts> {
-    const counts = await Promise.all(
-      MODALITIES.map(async (modality) => [modality, (await this.#matching(modality, undefined)).length]),
-    );
-    return Object.fromEntries(counts) as Counts;
+    const minor = MODALITIES.filter((modality) => modality !== this.#largest);
+    const [total, ...counted] = await Promise.all([
+      this.#total(),
+      ...minor.map(async (modality) => (await this.#matching(modality, undefined)).length),
+    ]);
+    const rest = Math.max(0, total - counted.reduce((sum, count) => sum + count, 0));
+    const counts = Object.fromEntries(
+      MODALITIES.map((modality) => [modality, counted[minor.indexOf(modality)] ?? rest]),
+    ) as Counts;
+    this.#largest = MODALITIES.reduce((most, modality) => (counts[modality] > counts[most] ? modality : most));
+    return counts;
   }
 
   async close(): Promise<void> {
@@ -226,9 +241,17 @@ class ChromaStore implements VectorStore {
     return { ids: ids[0] ?? [], metadatas: metadatas[0] ?? [], embeddings: embeddings[0] ?? [] };
   }
 
-  async #post(verb: string, body: unknown): Promise<unknown> {
+  async #total(): Promise<number> {
+    return (await this.#request('GET', 'count')) as number;
+  }
+
+  #post(verb: string, body: unknown): Promise<unknown> {
+    return this.#request('POST', verb, body);
+  }
+
+  async #request(method: 'GET' | 'POST', verb: string, body?: unknown): Promise<unknown> {
     if (this.#closed) throw new Problem('shutting_down', 'The index has been closed.');
-    return expectOk(await this.#client.request('POST', `${this.#path}/${verb}`, body));
+    return expectOk(await this.#client.request(method, `${this.#path}/${verb}`, body));
   }
 
   /** Chroma can name a record without its metadata while another request deletes or replaces it. */
