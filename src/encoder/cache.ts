@@ -6,6 +6,8 @@ interface Flight<Value> {
   promise: Promise<Value>;
   controller: AbortController;
   waiters: number;
+  /** Whether there is nothing left to stop. */
+  settled: boolean;
 }
 
 interface Entry<Value> {
@@ -74,11 +76,12 @@ export class Cache<Value> {
         return value;
       })
       .finally(() => {
+        flight.settled = true;
         if (this.flights.get(place) === flight) this.flights.delete(place);
       });
     // Those who wait see a failure through `join`; when all have gone there is nobody to tell.
     promise.catch(() => {});
-    const flight: Flight<Value> = { promise, controller, waiters: 0 };
+    const flight: Flight<Value> = { promise, controller, waiters: 0, settled: false };
     this.flights.set(place, flight);
     controller.signal.addEventListener('abort', () => this.flights.delete(place), { once: true });
     return flight;
@@ -90,7 +93,7 @@ export class Cache<Value> {
       return await (signal === undefined ? flight.promise : Promise.race([flight.promise, aborted(signal)]));
     } finally {
       flight.waiters--;
-      if (flight.waiters === 0) flight.controller.abort();
+      if (flight.waiters === 0 && !flight.settled) flight.controller.abort();
     }
   }
 
