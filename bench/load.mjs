@@ -1,4 +1,5 @@
 import http from 'node:http';
+import { Connection } from './connection.mjs';
 
 /** Latencies and throughput of one run. */
 export function summarise(latenciesMs, seconds) {
@@ -9,26 +10,26 @@ export function summarise(latenciesMs, seconds) {
 
 /**
  * Keeps `concurrency` requests under way for `seconds` over connections that stay open.
- * @param next gives each request: {path, type, body}
+ * @param next gives each request: {path, type, body}; a body may be given in pieces
  * @param check may look at a reply's JSON; what it throws ends the run
  */
 export async function load(url, { concurrency, seconds, next, check }) {
-  const agent = new http.Agent({ keepAlive: true, maxSockets: concurrency });
+  const connections = await Promise.all(Array.from({ length: concurrency }, () => Connection.open(url)));
   const latenciesMs = [];
   const end = performance.now() + seconds * 1000;
   const start = performance.now();
-  const worker = async () => {
+  const worker = async (connection) => {
     while (performance.now() < end) {
       const request = next();
       const sent = performance.now();
-      const { status, body } = await post(url, agent, request);
+      const { status, body } = await connection.post(request);
       latenciesMs.push(performance.now() - sent);
       if (status !== 200) throw new Error(`${request.path} answered ${status}: ${body.toString().slice(0, 300)}`);
       check?.(request, JSON.parse(body));
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, worker));
-  agent.destroy();
+  await Promise.all(connections.map(worker));
+  for (const connection of connections) connection.close();
   return summarise(latenciesMs, (performance.now() - start) / 1000);
 }
 

@@ -11,6 +11,8 @@
  *
  * service: over HTTP, the load generator on the same cores. bare: decode and ONNX Runtime in one process, best
  * batch, no HTTP. limit: the slower of decoding alone and inference alone, each with every core to itself.
+ * HTTP alone: time of a core that a request costs Fastify with nothing behind it and the load generator together.
+ * bound: what is left of the bare loop's rate when each input costs that too.
  */
 
 import { createHash } from 'node:crypto';
@@ -19,6 +21,7 @@ import { availableParallelism, cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { load } from '../load.mjs';
+import { startPeer } from '../peer.mjs';
 import { startService } from '../service.mjs';
 import { printTable } from '../table.mjs';
 import { openBare, pipeline, rate } from './bare.mjs';
@@ -29,6 +32,7 @@ const { values } = parseArgs({
 });
 const SECONDS = Number(values.seconds);
 const CONCURRENCIES = [1, 8, 64];
+const HTTP_ALONE_PORT = 18124;
 /** Inputs of one call of the bare loop; the best of several tried. */
 const BATCH = { text: [16, 64], image: [8, 16], video: [2, 4] };
 
@@ -98,9 +102,33 @@ async function measureService(url, { request, items }) {
   return runs;
 }
 
+/** Milliseconds of a core that one request costs when nothing is computed, on both sides of the connection. */
+async function measureHttpAlone({ request, items }) {
+  const { url, stop } = await startPeer(
+    HTTP_ALONE_PORT,
+    process.execPath,
+    'bench/peers/http-alone.mjs',
+    HTTP_ALONE_PORT,
+  );
+  const nextItem = cycle(items);
+  const run = () =>
+    load(url, { concurrency: CONCURRENCIES.at(-1), seconds: SECONDS / 2, next: () => request(nextItem()) });
+  const usedMs = async () => {
+    const both = [process.cpuUsage(), await (await fetch(url)).json()];
+    return both.reduce((sum, { user, system }) => sum + (user + system) / 1000, 0);
+  };
+  await run();
+  const before = await usedMs();
+  const { count } = await run();
+  const after = await usedMs();
+  await stop();
+  return (after - before) / count;
+}
+
 console.log(`${cpus()[0].model}, ${availableParallelism()} cores, Node ${process.version}, ${SECONDS} s a cell`);
 const folder = await mkdtemp(path.join(tmpdir(), 'onespace-bench-'));
 const rows = [];
+const bounds = [];
 for (const workload of await makeWorkloads()) {
   workload.items = await workload.make();
   const service = await startService();
@@ -121,7 +149,20 @@ for (const workload of await makeWorkloads()) {
       'service / bare': perSecond / best,
     });
   }
+  const httpMs = await measureHttpAlone(workload);
+  const bound = 1 / (1 / best + httpMs / 1000 / availableParallelism());
+  const { concurrency, perSecond } = runs.at(-1);
+  bounds.push({
+    input: workload.name,
+    'bare /s': best,
+    'HTTP alone, ms of a core': httpMs,
+    'bound /s': bound,
+    [`service /s at ${concurrency}`]: perSecond,
+    'service / bare': perSecond / best,
+    'service / bound': perSecond / bound,
+  });
   console.error(`${workload.name}: done`);
 }
 printTable('Throughput', rows);
+printTable('What HTTP leaves of it', bounds);
 await rm(folder, { recursive: true });
