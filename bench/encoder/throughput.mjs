@@ -108,7 +108,7 @@ async function measureHttpAlone({ request, items }) {
     HTTP_ALONE_PORT,
     process.execPath,
     'bench/peers/http-alone.mjs',
-    HTTP_ALONE_PORT,
+    String(HTTP_ALONE_PORT),
   );
   const nextItem = cycle(items);
   const run = () =>
@@ -117,12 +117,14 @@ async function measureHttpAlone({ request, items }) {
     const both = [process.cpuUsage(), await (await fetch(url)).json()];
     return both.reduce((sum, { user, system }) => sum + (user + system) / 1000, 0);
   };
-  await run();
-  const before = await usedMs();
-  const { count } = await run();
-  const after = await usedMs();
-  await stop();
-  return (after - before) / count;
+  try {
+    await run();
+    const before = await usedMs();
+    const { count } = await run();
+    return ((await usedMs()) - before) / count;
+  } finally {
+    await stop();
+  }
 }
 
 console.log(`${cpus()[0].model}, ${availableParallelism()} cores, Node ${process.version}, ${SECONDS} s a cell`);

@@ -40,12 +40,12 @@ export async function jpegs(width, height) {
   return Promise.all(Array.from({ length: VARIANTS }, make));
 }
 
-/** Ten seconds of 720p h264, as a phone would send them. */
-export async function clips() {
+/** Four clips of h264; ten seconds of 720p, as a phone would send them, if nothing else is asked for. */
+export async function clips({ seconds = 10, size = '1280x720' } = {}) {
   const folder = await mkdtemp(path.join(tmpdir(), 'onespace-bench-'));
   const make = async (_, i) => {
     const file = path.join(folder, `${i}.mp4`);
-    const source = `testsrc2=duration=10:size=1280x720:rate=30,hue=h=${i * 20},noise=alls=12:allf=t`;
+    const source = `testsrc2=duration=${seconds}:size=${size}:rate=30,hue=h=${i * 20},noise=alls=12:allf=t`;
     const encode = ['-c:v', 'libx264', '-preset', 'fast', '-crf', '26', '-pix_fmt', 'yuv420p'];
     await run('ffmpeg', ['-v', 'error', '-f', 'lavfi', '-i', source, ...encode, file]);
     return readFile(file);
