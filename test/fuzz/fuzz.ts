@@ -51,7 +51,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     const spool = path.join(folder, 'spool');
     const decode = (bytes: Buffer) => decodeBytes(bytes, spool, ffmpeg);
     // Cases that do not count load every library and fill every pool: what is left after them is a leak.
-    await runCases(corpus, decode, { ...options, cases: options.cases / 10, seed: options.seed + 1 }, newReport());
+    await runCases(corpus, decode, { ...options, cases: options.cases / 5, seed: options.seed + 1 }, newReport());
     const before = await resources(spool);
     const report = { ...newReport(), startRssBytes: before.rssBytes };
     await runCases(corpus, decode, options, report);
