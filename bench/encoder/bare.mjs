@@ -11,6 +11,7 @@ import { graphPath } from '../../dist/src/encoder/families/unified.js';
 import { openModel } from '../../dist/src/encoder/model.js';
 import { collate } from '../../dist/src/encoder/sequence.js';
 import { Serializer } from '../../dist/src/encoder/serializer.js';
+import { WITHOUT_SPINNING } from '../../dist/src/encoder/waiting.js';
 import { decodeMedia } from '../../dist/src/media/decode.js';
 import { Ffmpeg } from '../../dist/src/media/ffmpeg.js';
 
@@ -20,7 +21,7 @@ const threads = availableParallelism();
 if (workerData?.graphPath) {
   const session = await ort.InferenceSession.create(workerData.graphPath, {
     intraOpNumThreads: threads,
-    extra: { session: { disable_quant_qdq: '1', intra_op: { allow_spinning: '0' } } },
+    extra: { session: { disable_quant_qdq: '1', ...WITHOUT_SPINNING } },
   });
   parentPort.on('message', async (batch) => {
     const { size, textLength, patchCount } = batch;

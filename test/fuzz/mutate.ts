@@ -1,17 +1,16 @@
-/** Random numbers that a seed repeats: mulberry32, 32 bits of state. */
+import { randomFrom } from '../random.js';
+
+/** Choices that a seed repeats. */
 export class Random {
-  private state: number;
+  private readonly next: () => number;
 
   constructor(seed: number) {
-    this.state = seed >>> 0;
+    this.next = randomFrom(seed);
   }
 
   /** A whole number from 0 to `limit - 1`. */
   below(limit: number): number {
-    this.state = (this.state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(this.state ^ (this.state >>> 15), this.state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit);
+    return Math.floor(this.next() * limit);
   }
 
   pick<T>(values: readonly [T, ...T[]]): T {

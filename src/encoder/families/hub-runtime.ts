@@ -9,6 +9,7 @@ import type { Frame } from '../../media/frame.js';
 import type { Device } from '../device.js';
 import type { Encodings } from '../session-host.js';
 import type { Count } from '../session-thread.js';
+import { WITHOUT_SPINNING } from '../waiting.js';
 import type { HubInput, HubSetup } from './hub.js';
 
 // The files are there, checked, or the service does not start: nothing is fetched behind anyone's back.
@@ -25,8 +26,7 @@ export const loadOptions = ({ dtype, threads }: HubSetup, device: Device) => ({
   session_options: {
     intraOpNumThreads: threads,
     graphOptimizationLevel: 'all' as const,
-    // Its threads do not spin while they wait: requests and decoders need the cores.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
+    extra: { session: WITHOUT_SPINNING },
   },
 });
 

@@ -8,6 +8,7 @@ import type { Device } from '../device.js';
 import { type Batch, collate } from '../sequence.js';
 import { type HostedSession, hostSession, onFirstDevice } from '../session-host.js';
 import type { SessionSettings } from '../session-thread.js';
+import { WITHOUT_SPINNING } from '../waiting.js';
 
 /** What a thread of this family is started with. */
 export interface UnifiedSetup extends Omit<SessionSettings, 'dtype'> {
@@ -25,8 +26,7 @@ async function openSession(device: Device): Promise<HostedSession<Batch>> {
     graphOptimizationLevel: 'all',
     // The weights are stored as 8-bit integers, which the graph for fp32 opens. ONNX Runtime would multiply with
     // them as they are, and the last digits of a vector would depend on what else is in its batch.
-    // Nor do its threads spin while they wait: requests and decoders need the cores.
-    extra: { session: { disable_quant_qdq: '1', intra_op: { allow_spinning: '0' } } },
+    extra: { session: { disable_quant_qdq: '1', ...WITHOUT_SPINNING } },
   });
   await warmUp(session);
   return {
