@@ -1,4 +1,9 @@
-/** A seeded generator of uniform numbers in [0, 1). Source: mulberry32 by Tommy Ettinger. */
+/**
+ * Uniform numbers in [0, 1) that are the same in every run. Source: mulberry32 by Tommy Ettinger.
+ *
+ * @param {number} seed
+ * @returns {() => number}
+ */
 export function random(seed) {
   let state = seed;
   return () => {

@@ -1,10 +1,1 @@
-/** Uniform numbers in [0, 1) that are the same in every run. Source: mulberry32 by Tommy Ettinger. */
-export function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+export { random as randomFrom } from '../bench/random.mjs';
