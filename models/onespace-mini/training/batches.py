@@ -13,11 +13,12 @@ import torch.nn.functional as F
 
 import captions
 from captions import CONCEPTS, MOTIONS, RELATIONS
+from dictionary import Dictionary
 from drawings import DEVICE, share
 from motions import animations, moving_pictures, random_times, sequences
 from photos import panning_pictures, photo_pictures
 from pictures import drop_patches, positions, still_pictures
-from scenes import colour_rows, scene_pictures
+from scenes import colour_rows, scene_pictures, turned_pictures
 
 LONGEST = 24  # tokens of a caption in training
 MOST_PATCHES = 20  # of a still: larger grids lose the rest at random
@@ -41,12 +42,13 @@ def pick(weights, rng):
 
 
 class Batches:
-    def __init__(self, data, album, tokenizer, seed, entries=160, coloured=24, animated=16, moved=14, photographed=104):
+    def __init__(self, data, album, tokenizer, seed, entries=160, coloured=24, animated=16, moved=14, photographed=104, explained=64):
         """entries per step, of which `coloured` are tinted; clips per second step: `animated`
         by vendors, and `moved` pairs of opposite motions of our own; `photographed` classes,
-        two photos each, where there is an album."""
+        two photos each, where there is an album; `explained` words of the dictionary."""
         self.data, self.album, self.tokenizer = data, album, tokenizer
-        self.photographed = photographed
+        self.photographed, self.explained = photographed, explained
+        self.dictionary = Dictionary(album.words.unseen_synonyms if album else ())
         self.entries, self.coloured, self.animated, self.moved = entries, coloured, animated, moved
         self.rng = random.Random(seed)
         self.deck = []  # concepts still to be dealt in this round
@@ -143,6 +145,9 @@ class Batches:
         batch["words"] = len(texts)  # what follows names photos
         if self.album:
             self.add_photos(batch, texts, number, progress)
+        batch["photo_words"] = len(texts)  # what follows is the dictionary's
+        for column in self.dictionary.draw(self.explained, self.rng):
+            texts += column
         batch["texts"] = self.tokens(texts)
         return batch
 
@@ -184,9 +189,9 @@ class Batches:
             phrases[1].append(captions.in_order(concept[j], concept[i], language, self.rng))
         texts += phrases[0] + phrases[1]
 
-    def add_scenes(self, batch, texts, progress, pairs=18):
+    def add_scenes(self, batch, texts, progress, pairs=18, turned=12):
         """Scenes in pairs: the same two things the other way round, or (a third of the
-        pairs) with their colours exchanged."""
+        pairs) with their colours exchanged. Then pairs of a drawing turned one way and the other."""
         rows, columns = pick({(4, 4): 4, (5, 5): 1, (4, 6): 1, (6, 4): 1}, self.rng)
         colours = [self.rng.sample(list(captions.COLOURS), 2) for _ in range(pairs)]
         things = [(self.rng.choice(self.movable), colours[k % pairs][k // pairs]) for k in range(2 * pairs)]
@@ -202,13 +207,22 @@ class Batches:
         twice = lambda x: torch.cat([x, x])
         colours = [colour_rows([c for _, c in things[part] + exchanged[part]], DEVICE) for part in (slice(pairs), slice(pairs, None))]
         patches = scene_pictures(twice(pixels[:pairs]), twice(pixels[pairs:]), colours, relation, rows, columns)
-        batch["scenes"] = (patches, positions(rows, columns, [0.0], DEVICE).expand(len(patches), -1, -1))
         phrases = [[], []]
         for k in range(pairs):
             language = "en" if self.rng.random() < 0.6 else "zh"
             for half, said in enumerate((things, exchanged)):
                 name = RELATIONS[int(relation[k + half * pairs])]
                 phrases[half].append(captions.arranged(said[k], said[pairs + k], name, language, self.rng))
+        leaning = [self.rng.choice(self.movable) for _ in range(turned)]
+        drawn = self.data.train.pixels[torch.tensor([self.rng.choice(self.data.train.of[c]) for c in leaning], device=DEVICE)]
+        direction = torch.tensor([1.0] * turned + [-1.0] * turned, device=DEVICE)
+        turned_patches = turned_pictures(twice(drawn), direction, rows, columns)
+        for c in leaning:
+            language = "en" if self.rng.random() < 0.6 else "zh"
+            for half in (0, 1):
+                phrases[half].append(captions.turned(c, half, language, self.rng))
+        patches = torch.cat([patches[:pairs], turned_patches[:turned], patches[pairs:], turned_patches[turned:]])
+        batch["scenes"], batch["turned"] = (patches, positions(rows, columns, [0.0], DEVICE).expand(len(patches), -1, -1)), turned
         texts += phrases[0] + phrases[1]
 
     def add_mixed(self, batch, entries, drawn, strength, count=16):

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from dictionary import is_told
 from drawings import DEVICE
 from photos import NAME_LANGUAGES, floats, plain_photos
 from pictures import positions
@@ -101,7 +102,10 @@ def photos_by_other_words(gallery):
     owner = np.concatenate([photos.classes for photos in gallery.sets.values()])
     words = gallery.words
     rows = []
-    asked = {"WordNet synonym, never said": {("en", w): c for w, c in words.unseen_synonyms.items()}}
+    synonyms = {("en", w): c for w, c in words.unseen_synonyms.items()}
+    asked = {"WordNet synonym, never said": synonyms}
+    asked["of these, in the dictionary"] = {key: c for key, c in synonyms.items() if is_told(key[1].lower())}
+    asked["of these, met nowhere"] = {key: c for key, c in synonyms.items() if not is_told(key[1].lower())}
     for language in ("en", "zh"):
         of = lambda kinds: {key: c for key, c in kinds.items() if key[0] == language}
         asked[f"kind ({language})"] = of(words.kinds)

@@ -121,13 +121,18 @@ def compute_loss(model, batch):
     if scenes is not None:
         arranged = match(scenes, extra, scale)
         apart, correct = tell_apart(scenes, extra, scale)
+        half = len(scenes) // 2
+        turned = torch.arange(len(scenes), device=DEVICE) % half >= half - batch["turned"]  # the last of either half
+        _, turned_right = tell_apart(scenes[turned], extra[turned], scale)
         both = (find(mixed, t1, scale, meant) + find(mixed, i2, scale, meant)) / 2
         loss = loss + 0.3 * arranged + 0.4 * apart + 0.15 * both
-        log |= {"scene": arranged, "scene-right": correct, "mixed": both}
+        log |= {"scene": arranged, "scene-right": correct, "turned-right": turned_right, "mixed": both}
     if photos is not None:
-        photo_loss, photo_log = compute_photo_loss(photos, pans, texts[batch["words"] :], batch, scale)
+        photo_loss, photo_log = compute_photo_loss(photos, pans, texts[batch["words"] : batch["photo_words"]], batch, scale)
         loss, log = loss + photo_loss, log | photo_log
-    return loss, log
+    words, meanings = texts[batch["photo_words"] :].chunk(2)
+    log["dictionary"] = match(words, meanings, scale)
+    return loss + 0.4 * log["dictionary"], log
 
 
 def compute_photo_loss(photos, pans, words, batch, scale):
