@@ -41,7 +41,8 @@ export const bringsFiles = (request: FastifyRequest): boolean =>
 export async function receiveFiles(request: FastifyRequest): Promise<Received> {
   const received: Received = { files: [], entries: [], fields: {}, parts: [] };
   if (!request.isMultipart()) {
-    if (request.body instanceof Readable) addFile(received, await receiveOne(request, request.body));
+    if (request.body instanceof Readable)
+      addFile(received, await receiveOne(request, request.body, Number(request.headers['content-length'] ?? 0)));
     return received;
   }
   const budget = new ByteBudget(request.server.service.config.MAX_UPLOAD_MB * 1e6);
@@ -101,11 +102,16 @@ async function receivePart(request: FastifyRequest, part: MultipartFile): Promis
   return part.filename ? { ...file, filename: part.filename } : file;
 }
 
-async function receiveOne(request: FastifyRequest, stream: Readable): Promise<ReceivedFile> {
+async function receiveOne(request: FastifyRequest, stream: Readable, expectedBytes = 0): Promise<ReceivedFile> {
   const { config, spoolFolder } = request.server.service;
   const start = performance.now();
   try {
-    const options = { maxBytes: config.MAX_UPLOAD_MB * 1e6, folder: spoolFolder, signal: request.clientSignal };
+    const options = {
+      maxBytes: config.MAX_UPLOAD_MB * 1e6,
+      expectedBytes,
+      folder: spoolFolder,
+      signal: request.clientSignal,
+    };
     const upload = await receive(stream, options);
     request.record('receive', upload.modality, (performance.now() - start) / 1000);
     return { upload };

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { clientClosed, Problem } from '../errors.js';
 import { type Detected, describeRefused, detect, HEAD_BYTES, type ImageFormat, type VideoFormat } from './detect.js';
+import { RecycledMemory } from './recycled.js';
 
 interface Received {
   /** Bytes received. */
@@ -18,6 +19,7 @@ interface Received {
 export interface ImageUpload extends Received {
   modality: 'image';
   format: ImageFormat;
+  /** Not to be read after `dispose`: the memory then holds another file. */
   bytes: Uint8Array;
 }
 
@@ -33,6 +35,8 @@ export type Upload = ImageUpload | VideoUpload;
 
 export interface ReceiveOptions {
   maxBytes: number;
+  /** How many the client says there will be, where it does. */
+  expectedBytes?: number;
   /** Folder for temporary files; made when missing. */
   folder: string;
   /** Aborted when the client has gone: what was received so far is thrown away. */
@@ -40,6 +44,9 @@ export interface ReceiveOptions {
 }
 
 const SPOOL_SUFFIX = '.upload';
+
+/** What images are received into: enough to go on with when a burst of large ones is over. */
+const memory = new RecycledMemory(64e6);
 
 /**
  * Receives one file: recognises it by its first bytes, counts, hashes, and keeps it where its
@@ -51,7 +58,7 @@ const SPOOL_SUFFIX = '.upload';
 export async function receive(stream: Readable, options: ReceiveOptions): Promise<Upload> {
   const chunks = countedChunks(stream, options);
   try {
-    return await receiveChunks(chunks, options.folder);
+    return await receiveChunks(chunks, options);
   } catch (error) {
     // The iterator must let go of the stream before it can flow again.
     await chunks.return(undefined);
@@ -89,13 +96,16 @@ async function* countedChunks(stream: Readable, { maxBytes, signal }: ReceiveOpt
 const tooLarge = (maxBytes: number) =>
   new Problem('too_large', `The file is larger than the ${maxBytes / 1e6} MB allowed.`, { limit_bytes: maxBytes });
 
-async function receiveChunks(chunks: AsyncGenerator<Buffer>, folder: string): Promise<Upload> {
+async function receiveChunks(
+  chunks: AsyncGenerator<Buffer>,
+  { folder, maxBytes, expectedBytes = 0 }: ReceiveOptions,
+): Promise<Upload> {
   const head = await readHead(chunks);
   if (head.length === 0) throw new Problem('empty_body', 'The file is empty.');
   const detected = detect(head);
   if (detected === undefined) throw unsupported(head);
   return detected.modality === 'image'
-    ? keepInMemory(detected, head, chunks)
+    ? keepInMemory(detected, head, chunks, Math.min(expectedBytes, maxBytes))
     : keepInFile(detected, head, chunks, folder);
 }
 
@@ -123,15 +133,39 @@ async function keepInMemory(
   detected: Detected & { modality: 'image' },
   head: Buffer,
   chunks: AsyncGenerator<Buffer>,
+  expectedBytes: number,
 ): Promise<ImageUpload> {
   const hash = createHash('sha256').update(head);
-  const parts = [head];
-  for await (const chunk of chunks) {
-    hash.update(chunk);
-    parts.push(chunk);
+  let buffer = memory.take(Math.max(head.length, expectedBytes));
+  let size = head.copy(buffer);
+  const dispose = once(() => memory.giveBack(buffer));
+  try {
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      if (size + chunk.length > buffer.length) buffer = moved(buffer, size, 2 * (size + chunk.length));
+      size += chunk.copy(buffer, size);
+    }
+  } catch (error) {
+    await dispose();
+    throw error;
   }
-  const bytes = Buffer.concat(parts);
-  return { ...detected, bytes, size: bytes.length, sha256: hash.digest('hex'), dispose: async () => {} };
+  return { ...detected, bytes: buffer.subarray(0, size), size, sha256: hash.digest('hex'), dispose };
+}
+
+/** The first `size` bytes of a buffer in one with more room. */
+function moved(buffer: Buffer, size: number, room: number): Buffer {
+  const larger = memory.take(room);
+  buffer.copy(larger, 0, 0, size);
+  memory.giveBack(buffer);
+  return larger;
+}
+
+function once(task: () => void): () => Promise<void> {
+  let done = false;
+  return async () => {
+    if (!done) task();
+    done = true;
+  };
 }
 
 async function keepInFile(

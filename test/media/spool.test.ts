@@ -26,6 +26,30 @@ describe('receive', () => {
     expect(await spooled()).toEqual([]);
   });
 
+  it('keeps images that come at once apart, whatever the memory held before, and however their sizes were announced', async () => {
+    const picture = (i: number) => Buffer.concat([PNG, Buffer.alloc(i * 30_000, i)]);
+    for (const round of [0, 1]) {
+      const wanted = Array.from({ length: 9 }, (_, i) => picture(round === 0 ? i : 8 - i));
+      const uploads = await Promise.all(
+        wanted.map((bytes, i) =>
+          receive(inPieces(bytes, 7000), {
+            ...options(),
+            ...[{}, { expectedBytes: bytes.length }, { expectedBytes: 1 }][i % 3],
+          }),
+        ),
+      );
+      for (const [i, upload] of uploads.entries()) {
+        if (upload.modality !== 'image') throw new Error('expected an image');
+        expect(wanted[i]?.equals(upload.bytes)).toBe(true);
+      }
+      for (const upload of uploads) {
+        await upload.dispose();
+        // Twice given back, it would be given to two.
+        await upload.dispose();
+      }
+    }
+  });
+
   it('keeps a video in a private file until it is disposed of', async () => {
     const upload = await receive(inPieces(AVI, 10_000), options());
     if (upload.modality !== 'video') throw new Error('expected a video');

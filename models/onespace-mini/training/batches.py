@@ -177,6 +177,10 @@ class Batches:
         batch["clips"] = drop_patches(torch.cat([clips, own]), torch.cat([clip_places, own_places]), keep)
         batch["moved_entries"] = moved  # which entries the first len(moved) of each half show
 
+        # the clips that turn: clockwise ones, then those that turn the other way
+        ways = [(k, k + self.moved) if MOTIONS[m] == "clockwise" else (k + self.moved, k) for k, m in enumerate(motion[: len(moved)].tolist()) if MOTIONS[m].endswith("clockwise")]
+        batch["turning"] = torch.tensor([one for one, _ in ways] + [other for _, other in ways], dtype=torch.long, device=DEVICE)
+
         concept = self.data.train.concept
         phrases = [[], []]
         for k, m in zip(moved, motion[: len(moved)].tolist()):

@@ -47,3 +47,12 @@ def tell_apart(items, words, scale):
     opposite = words.roll(len(words) // 2, 0)
     margin = scale * ((items * words).sum(1) - (items * opposite).sum(1))
     return F.softplus(-margin).mean(), (margin > 0).float().mean()
+
+
+def lean(items, words, scale):
+    """As `tell_apart`, for pairs that all differ by the same two words (the first half by one, the second by the other),
+    along the direction in which these differ, however little. Words that nothing tells apart yet lie so close together
+    that their difference pulls at no picture, so that nothing ever comes to tell them apart; its direction does pull."""
+    half = len(items) // 2
+    axis = F.normalize((words[:half] - words[half:]).mean(0).detach(), dim=0)
+    return F.softplus(-scale * (items[:half] - items[half:]) @ axis).mean()

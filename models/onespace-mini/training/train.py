@@ -19,7 +19,7 @@ import torch
 
 from batches import Batches
 from drawings import DEVICE, Collection
-from losses import find, gather, match, tell_apart
+from losses import find, gather, lean, match, tell_apart
 from model import LAYERS, OneSpace, deepened
 from muon import Muon
 from photos import Album
@@ -118,15 +118,20 @@ def compute_loss(model, batch):
         apart, correct = tell_apart(clips[shown:], extra, scale)
         loss = loss + 0.4 * clip_text + 0.5 * moving + 0.8 * apart
         log |= {"clip": clip_text, "motion": moving, "motion-right": correct}
+        if len(batch["turning"]):
+            turning = lean(clips[shown:][batch["turning"]], extra[batch["turning"]], scale)
+            _, log["turning-right"] = tell_apart(clips[shown:][batch["turning"]], extra[batch["turning"]], scale)
+            loss = loss + 0.4 * turning
     if scenes is not None:
         arranged = match(scenes, extra, scale)
         apart, correct = tell_apart(scenes, extra, scale)
         half = len(scenes) // 2
         turned = torch.arange(len(scenes), device=DEVICE) % half >= half - batch["turned"]  # the last of either half
         _, turned_right = tell_apart(scenes[turned], extra[turned], scale)
+        leaning = lean(scenes[turned], extra[turned], scale)
         both = (find(mixed, t1, scale, meant) + find(mixed, i2, scale, meant)) / 2
-        loss = loss + 0.3 * arranged + 0.4 * apart + 0.15 * both
-        log |= {"scene": arranged, "scene-right": correct, "turned-right": turned_right, "mixed": both}
+        loss = loss + 0.3 * arranged + 0.4 * apart + 0.15 * both + 0.4 * leaning
+        log |= {"scene": arranged, "scene-right": correct, "leaning": leaning, "turned-right": turned_right, "mixed": both}
     if photos is not None:
         photo_loss, photo_log = compute_photo_loss(photos, pans, texts[batch["words"] : batch["photo_words"]], batch, scale)
         loss, log = loss + photo_loss, log | photo_log
