@@ -14,7 +14,8 @@ import torch.nn.functional as F
 import captions
 from captions import CONCEPTS, MOTIONS, RELATIONS
 from dictionary import Dictionary
-from drawings import DEVICE, share
+from drawings import share
+from hardware import DEVICE
 from motions import animations, moving_pictures, random_times, sequences
 from photos import panning_pictures, photo_pictures
 from pictures import drop_patches, positions, still_pictures

@@ -8,10 +8,10 @@ import argparse
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from drawings import DEVICE
 from evaluate import Encoder, as_shipped
 from evaluate_photos import embed
 from export import HERE, MODEL, load_model
+from hardware import DEVICE
 from photos import Album
 
 QUERIES = ["airplane", "a motorcycle", "蝴蝶", "sunflower", "grand piano", "a sailing ship", "豹子", "panda", "chair", "手表",

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 
 from captions import COLOURS, CONCEPTS, DATA
+from hardware import DEVICE
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SELECTION = pathlib.Path(__file__).resolve().parents[3] / "samples" / "selection.json"
 MOVES = 0.5  # mean absolute change between frames above which a clip counts as moving
 KEY_TO_CONCEPT = {c["key"]: i for i, c in enumerate(CONCEPTS)}

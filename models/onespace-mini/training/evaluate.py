@@ -20,9 +20,10 @@ import torch.nn.functional as F
 import captions
 from captions import CONCEPTS, MOTIONS, RELATIONS, label
 from dictionary import is_told
-from drawings import DEVICE, Collection, share
+from drawings import Collection, share
 from evaluate_photos import PHOTO_SECTIONS, PhotoGallery
 from export import HERE, MODEL, SMALLEST, load_model, quantised
+from hardware import DEVICE
 from motions import moving_pictures, sequences
 from pictures import over, patchify, plain_pictures, positions, premultiplied, tint
 from photos import Album

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from dictionary import is_told
-from drawings import DEVICE
+from hardware import DEVICE
 from photos import NAME_LANGUAGES, floats, plain_photos
 from pictures import positions
 from tables import numbers, table

@@ -7,6 +7,8 @@ hidden matrix AdamW is used beside it.
 
 import torch
 
+from hardware import BFLOAT16
+
 
 def orthogonal(x, steps=5):
     """Newton-Schulz iteration: [n, rows, columns] with rows <= columns -> about U V^T of each."""
@@ -33,7 +35,7 @@ class Muon(torch.optim.Optimizer):
                 update = torch.stack([self._momentum(p, group["momentum"]) for p in same])
                 tall = rows > columns
                 update = update.transpose(1, 2) if tall else update
-                update = orthogonal(update.bfloat16()).to(same[0].dtype)
+                update = orthogonal(update.bfloat16() if BFLOAT16 else update).to(same[0].dtype)
                 update = update.transpose(1, 2) if tall else update
                 rate = group["lr"] * max(1, rows / columns) ** 0.5
                 for p, change in zip(same, update):

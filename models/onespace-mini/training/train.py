@@ -18,7 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from batches import Batches
-from drawings import DEVICE, Collection
+from drawings import Collection
+from hardware import BFLOAT16, DEVICE
 from losses import find, gather, lean, match, tell_apart
 from model import LAYERS, OneSpace, deepened
 from muon import Muon
@@ -87,7 +88,7 @@ def compute_loss(model, batch):
     """-> loss, {name: value} for the log"""
     n = len(batch["entries"])
     scale = model.log_scale.exp().clamp(max=100)
-    with torch.autocast(DEVICE, dtype=torch.bfloat16):
+    with torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=BFLOAT16):
         stills = model.pixels(*batch["stills"])
         texts = encode_texts(model, batch["texts"])
         clips = model.pixels(*batch["clips"]) if "clips" in batch else None
