@@ -16,10 +16,10 @@ from captions import CONCEPTS, MOTIONS, RELATIONS
 from dictionary import Dictionary
 from drawings import share
 from hardware import DEVICE
-from motions import animations, moving_pictures, random_times, sequences
+from motions import animations, moving_pictures, random_times, sequences, turning_pictures
 from photos import panning_pictures, photo_pictures
 from pictures import drop_patches, positions, still_pictures
-from scenes import colour_rows, scene_pictures, turned_pictures
+from scenes import colour_rows, scene_pictures
 
 LONGEST = 24  # tokens of a caption in training
 MOST_PATCHES = 20  # of a still: larger grids lose the rest at random
@@ -33,9 +33,7 @@ CLIP_GRIDS = {(4, 4): 6, (3, 3): 2, (3, 4): 1, (4, 3): 1}
 PHOTO_GRIDS = {(4, 4): 8, (3, 4): 1, (4, 3): 1}
 PHOTO_PATCHES = 12  # of a photo, until late
 
-# motions as often as they are hard to learn: turning one way is told from the other last
-MOTION_SHARES = [3 if name.endswith("clockwise") else 1 for name in MOTIONS]
-SWUNG = 0.5  # share of turning drawings that turn about a point beside them
+REPEATED = 0.2  # share of the turning drawings that repeat an earlier lesson
 
 
 def pick(weights, rng):
@@ -43,14 +41,15 @@ def pick(weights, rng):
 
 
 class Batches:
-    def __init__(self, data, album, tokenizer, seed, entries=160, coloured=24, animated=16, moved=14, photographed=104, explained=64):
+    def __init__(self, data, album, tokenizer, seed, entries=160, coloured=24, animated=16, moved=14, turning=14, photographed=104, explained=64):
         """entries per step, of which `coloured` are tinted; clips per second step: `animated`
-        by vendors, and `moved` pairs of opposite motions of our own; `photographed` classes,
-        two photos each, where there is an album; `explained` words of the dictionary."""
+        by vendors, and `moved` pairs of opposite motions of our own; `turning` pairs of drawings
+        that turn; `photographed` classes, two photos each, where there is an album; `explained`
+        words of the dictionary."""
         self.data, self.album, self.tokenizer = data, album, tokenizer
         self.photographed, self.explained = photographed, explained
         self.dictionary = Dictionary(album.words.unseen_synonyms if album else ())
-        self.entries, self.coloured, self.animated, self.moved = entries, coloured, animated, moved
+        self.entries, self.coloured, self.animated, self.moved, self.turning = entries, coloured, animated, moved, turning
         self.rng = random.Random(seed)
         self.deck = []  # concepts still to be dealt in this round
         concepts = sorted(data.train.of)
@@ -120,8 +119,8 @@ class Batches:
 
     # -- the parts of a step ---------------------------------------------------
 
-    def step(self, number, progress):
-        """{name: tensors}; progress 0..1 steers the curriculum."""
+    def step(self, number, progress, lesson):
+        """{name: tensors}; progress 0..1 steers the curriculum, lesson 0..1 how hard turning is to see."""
         strength = min(0.6, progress * 1.2)
         keep = 0.65 if progress < LATE else 1.0
         entries = self.choose_entries(progress)
@@ -149,6 +148,8 @@ class Batches:
         batch["photo_words"] = len(texts)  # what follows is the dictionary's
         for column in self.dictionary.draw(self.explained, self.rng):
             texts += column
+        batch["told"] = len(texts)  # what follows says which way something turns
+        self.add_turning(batch, texts, lesson)
         batch["texts"] = self.tokens(texts)
         return batch
 
@@ -164,10 +165,10 @@ class Batches:
         candidates = [k for k in range(self.animated, len(entries)) if share(entries[k][0], "motion") >= 10]
         moved = self.rng.sample(candidates, self.moved - swaps)
         pixels = self.data.train.pixels[torch.tensor([first[k] for k in moved] * 2, device=DEVICE)]
-        motion = torch.tensor(self.rng.choices(range(len(MOTIONS)), MOTION_SHARES, k=len(moved)), device=DEVICE)
+        motion = torch.tensor(self.rng.choices(range(len(MOTIONS)), k=len(moved)), device=DEVICE)
         motion = torch.cat([motion, motion ^ 1])
         colours = colour_rows([entries[k][1] for k in moved] * 2, DEVICE)
-        travelling = moving_pictures(pixels, motion, frames, rows, columns, colours, swung=SWUNG)
+        travelling = moving_pictures(pixels, motion, frames, rows, columns, colours)
 
         a, b = (torch.tensor([first[k] for k in self.rng.sample(candidates, swaps)], device=DEVICE) for _ in range(2))
         a_pixels, b_pixels = self.data.train.pixels[a], self.data.train.pixels[b]
@@ -177,10 +178,6 @@ class Batches:
         own_places = torch.stack([positions(rows, columns, random_times(frames, self.rng), DEVICE) for _ in range(self.moved)] * 2)
         batch["clips"] = drop_patches(torch.cat([clips, own]), torch.cat([clip_places, own_places]), keep)
         batch["moved_entries"] = moved  # which entries the first len(moved) of each half show
-
-        # the clips that turn: clockwise ones, then those that turn the other way
-        ways = [(k, k + self.moved) if MOTIONS[m] == "clockwise" else (k + self.moved, k) for k, m in enumerate(motion[: len(moved)].tolist()) if MOTIONS[m].endswith("clockwise")]
-        batch["turning"] = torch.tensor([one for one, _ in ways] + [other for _, other in ways], dtype=torch.long, device=DEVICE)
 
         concept = self.data.train.concept
         phrases = [[], []]
@@ -194,9 +191,22 @@ class Batches:
             phrases[1].append(captions.in_order(concept[j], concept[i], language, self.rng))
         texts += phrases[0] + phrases[1]
 
-    def add_scenes(self, batch, texts, progress, pairs=18, turned=12):
+    def add_turning(self, batch, texts, lesson):
+        """Pairs of the same drawing that turns clockwise and anticlockwise."""
+        n, frames = self.turning, self.rng.randint(4, 6)
+        concepts = self.rng.sample(self.movable, n)
+        pixels = self.data.train.pixels[torch.tensor([self.rng.choice(self.data.train.of[c]) for c in concepts] * 2, device=DEVICE)]
+        direction = torch.tensor([1.0] * n + [-1.0] * n, device=DEVICE)
+        lessons = torch.tensor([lesson * (self.rng.random() if self.rng.random() < REPEATED else 1) for _ in concepts] * 2, device=DEVICE)
+        places = torch.stack([positions(4, 4, random_times(frames, self.rng), DEVICE) for _ in concepts] * 2)
+        batch["turning"] = (turning_pictures(pixels, direction, lessons, frames, 4, 4), places)
+        languages = ["en" if self.rng.random() < 0.6 else "zh" for _ in concepts]
+        for way in ("clockwise", "anticlockwise"):
+            texts += [captions.moving(c, way, language, self.rng) for c, language in zip(concepts, languages)]
+
+    def add_scenes(self, batch, texts, progress, pairs=18):
         """Scenes in pairs: the same two things the other way round, or (a third of the
-        pairs) with their colours exchanged. Then pairs of a drawing turned one way and the other."""
+        pairs) with their colours exchanged."""
         rows, columns = pick({(4, 4): 4, (5, 5): 1, (4, 6): 1, (6, 4): 1}, self.rng)
         colours = [self.rng.sample(list(captions.COLOURS), 2) for _ in range(pairs)]
         things = [(self.rng.choice(self.movable), colours[k % pairs][k // pairs]) for k in range(2 * pairs)]
@@ -218,16 +228,7 @@ class Batches:
             for half, said in enumerate((things, exchanged)):
                 name = RELATIONS[int(relation[k + half * pairs])]
                 phrases[half].append(captions.arranged(said[k], said[pairs + k], name, language, self.rng))
-        leaning = [self.rng.choice(self.movable) for _ in range(turned)]
-        drawn = self.data.train.pixels[torch.tensor([self.rng.choice(self.data.train.of[c]) for c in leaning], device=DEVICE)]
-        direction = torch.tensor([1.0] * turned + [-1.0] * turned, device=DEVICE)
-        turned_patches = turned_pictures(twice(drawn), direction, rows, columns)
-        for c in leaning:
-            language = "en" if self.rng.random() < 0.6 else "zh"
-            for half in (0, 1):
-                phrases[half].append(captions.turned(c, half, language, self.rng))
-        patches = torch.cat([patches[:pairs], turned_patches[:turned], patches[pairs:], turned_patches[turned:]])
-        batch["scenes"], batch["turned"] = (patches, positions(rows, columns, [0.0], DEVICE).expand(len(patches), -1, -1)), turned
+        batch["scenes"] = (patches, positions(rows, columns, [0.0], DEVICE).expand(len(patches), -1, -1))
         texts += phrases[0] + phrases[1]
 
     def add_mixed(self, batch, entries, drawn, strength, count=16):

@@ -80,11 +80,6 @@ MOTION_PHRASES = {
         "disappear": ["{}消失", "{}不见了"],
     },
 }
-# Stills of a drawing that lies turned, one way or the other.
-TURNED_PHRASES = {
-    "en": (["{} turned clockwise", "a {} rotated clockwise", "{} leaning to the right"], ["{} turned anticlockwise", "a {} rotated counterclockwise", "{} leaning to the left"]),
-    "zh": (["顺时针转过的{}", "{}顺时针转了"], ["逆时针转过的{}", "{}逆时针转了"]),
-}
 SEQUENCE_PHRASES = {
     "en": ["{} then {}", "first {}, then {}", "{} turns into {}", "{} followed by {}"],
     "zh": ["先是{}，然后是{}", "{}变成{}", "{}之后是{}"],
@@ -170,10 +165,6 @@ def caption(concept, rng, language=None):
 
 def moving(concept, motion, language, rng):
     return articles(rng.choice(MOTION_PHRASES[language][motion]).format(label(concept, language)))
-
-
-def turned(concept, anticlockwise, language, rng):
-    return articles(rng.choice(TURNED_PHRASES[language][anticlockwise]).format(label(concept, language)))
 
 
 def in_order(first, second, language, rng):

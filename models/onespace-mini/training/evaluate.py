@@ -27,7 +27,7 @@ from hardware import DEVICE
 from motions import moving_pictures, sequences
 from pictures import over, patchify, plain_pictures, positions, premultiplied, tint
 from photos import Album
-from scenes import colour_rows, scene_pictures, turned_pictures
+from scenes import colour_rows, scene_pictures
 from tables import numbers, read_tables, table
 from tokenizer.encoder import Tokenizer
 
@@ -165,22 +165,6 @@ def opposite_motions(encoder, data, frames=8, seconds=3.0):
             rows.append([f"{style}, {language}, frames reversed", len(concepts), *numbers(reversed_row), f"{np.mean(reversed_row):.1f}"])
     note = "Does the clip prefer its own caption to the opposite one (chance 50)? Things never shown moving in training. With the frames reversed the opposite caption should win, so a low number there shows that order is what is read."
     return "Opposite motions", note, table(["drawings, language", "clips each", *MOTIONS, "mean"], rows)
-
-
-def turned_stills(encoder, data):
-    rows = []
-    for style, (pixels, concepts) in unseen_things(data).items():
-        for language in ("en", "zh"):
-            words = [encoder.texts([first_phrase(said, label(c, language)) for c in concepts]) for said in captions.TURNED_PHRASES[language]]
-            row = []
-            for half, direction in enumerate((1.0, -1.0)):
-                torch.manual_seed(SEED)
-                patches = turned_pictures(pixels, torch.full((len(pixels),), direction, device=DEVICE), 4, 4, plain=1.0)
-                vectors = encoder.patches(patches, positions(4, 4, [0.0], DEVICE))
-                row.append(100 * float(((vectors * words[half]).sum(1) > (vectors * words[1 - half]).sum(1)).float().mean()))
-            rows.append([f"{style}, {language}", len(concepts), *numbers(row)])
-    note = "A drawing that lies turned by 40 to 140 degrees: does it prefer the words for its own direction (chance 50)? Things never shown turned in training; some look the same whichever way they lie."
-    return "Turned drawings", note, table(["drawings, language", "stills each", "clockwise", "anticlockwise"], rows)
 
 
 def order_of_two(encoder, data, frames=8, seconds=3.0):
@@ -361,8 +345,8 @@ def beside_previous(before, now):
     return "Beside the revision before", "The same questions, asked of both.", table(["number", "before", "now", "change"], rows)
 
 
-SECTIONS = [unseen_styles, unseen_clips, calibration, shorter_vectors, opposite_motions, turned_stills, unseen_words, composed_scenes, order_of_two, mixed_input, across_languages, sizes]
-QUICK = [sizes, unseen_clips, opposite_motions, turned_stills]
+SECTIONS = [unseen_styles, unseen_clips, calibration, shorter_vectors, opposite_motions, unseen_words, composed_scenes, order_of_two, mixed_input, across_languages, sizes]
+QUICK = [sizes, unseen_clips, opposite_motions]
 
 
 def main():

@@ -40,14 +40,8 @@ def animations(clips, chosen, frames, rows, columns, rng):
     return patches, torch.stack([positions(rows, columns, t, device) for t in times])
 
 
-def paths(motion, frames, device, swung=0.0):
-    """Where a drawing is in each frame: cx, cy, scale, angle, opacity, each [n, frames].
-
-    `swung` is the share of turning drawings that turn about a point beside
-    them, as the hand of a clock does: one way is then told from the other by
-    where the drawing is, which is learnt first and carries over to turning on
-    the spot.
-    """
+def paths(motion, frames, device):
+    """Where a drawing is in each frame: cx, cy, scale, angle, opacity, each [n, frames]."""
     n = len(motion)
     u = torch.linspace(0, 1, frames, device=device).view(1, frames)
     draw = lambda low, high: uniform(n, low, high, device).view(n, 1)
@@ -66,11 +60,6 @@ def paths(motion, frames, device, swung=0.0):
     turned, start = draw(0.5 * math.pi, 1.5 * math.pi) * u, draw(-0.4, 0.4)
     direction = is_("clockwise").float() - is_("anticlockwise").float()
     angle = torch.where(turns, start + direction * turned, draw(-0.12, 0.12).expand(n, frames))
-    if swung:
-        swings = turns & (torch.rand(n, 1, device=device) < swung)
-        radius, around = draw(0.1, 0.6) * swings, draw(0, 2 * math.pi) + direction * turned
-        cx, cy = cx + radius * around.cos(), cy + radius * around.sin()
-        scale = torch.where(swings, draw(0.3, 0.7).expand(n, frames), scale)
 
     moment, softness = draw(0.3, 0.7), torch.where(torch.rand(n, 1, device=device) < 0.5, draw(0.02, 0.05), draw(0.3, 0.6))  # pop or fade
     risen = ((u - moment) / softness + 0.5).clamp(0, 1)
@@ -78,7 +67,7 @@ def paths(motion, frames, device, swung=0.0):
     return cx, cy, scale, angle, torch.where(fades, opacity, torch.ones_like(opacity))
 
 
-def moving_pictures(pixels, motion, frames, rows, columns, colours=None, plain=0.6, swung=0.0):
+def moving_pictures(pixels, motion, frames, rows, columns, colours=None, plain=0.6):
     """bytes [n, S, S, 4], motion [n] (index into MOTIONS) -> patches [n, frames * rows * columns, 768]."""
     n, device = len(pixels), pixels.device
     height, width = rows * PATCH, columns * PATCH
@@ -86,9 +75,34 @@ def moving_pictures(pixels, motion, frames, rows, columns, colours=None, plain=0
     if colours is not None:
         chosen = (~colours[:, 0].isnan()).nonzero().flatten()
         x[chosen] = tint(x[chosen], colours[chosen])
-    cx, cy, scale, angle, opacity = (v.reshape(-1) for v in paths(motion, frames, device, swung))
+    cx, cy, scale, angle, opacity = (v.reshape(-1) for v in paths(motion, frames, device))
     room = min(rows, columns) / max(rows, columns)
     x = place(x.repeat_interleave(frames, 0), height, width, cx, cy, scale * room, angle) * opacity.view(-1, 1, 1, 1)
+    canvas = backgrounds(n, height, width, plain, device).repeat_interleave(frames, 0)
+    return patchify(over(x, canvas)).reshape(n, frames * rows * columns, -1)
+
+
+def turning_pictures(pixels, direction, lesson, frames, rows, columns, plain=0.6):
+    """Drawings that turn: bytes [n, S, S, 4], direction [n] (1 clockwise, -1 the other way), lesson [n] (0..1) -> patches as above.
+
+    Which way a thing turns cannot be told from where it is, nor from when, but only from both together in several frames:
+    nothing leads there step by step, and shown as it is it was never learnt. So there are lessons. At first a drawing goes
+    round a point like the hand of a clock, from the top, where one way is to the right and the other to the left; up to
+    0.5 it sets out from ever farther round; up to 1 the circle shrinks, until the drawing turns on the spot.
+    """
+    n, device = len(pixels), pixels.device
+    height, width = rows * PATCH, columns * PATCH
+    draw = lambda low, high: uniform(n, low, high, device).view(n, 1)
+    lesson, direction = lesson.view(n, 1), direction.view(n, 1)
+    turned = direction * draw(0.5 * math.pi, 1.5 * math.pi) * torch.linspace(0, 1, frames, device=device)  # [n, frames]
+    circle = (2 - 2 * lesson).clamp(0, 1)
+    around = draw(-1, 1) * (0.3 + math.pi * (2 * lesson).clamp(0, 1)) - math.pi / 2 + turned
+    radius = draw(0.35, 0.6) * circle
+    cx, cy = draw(-0.1, 0.1) + radius * around.cos(), draw(-0.1, 0.1) + radius * around.sin()
+    scale = draw(0.3, 0.6) * circle + draw(0.55, 0.9) * (1 - circle)
+    room = min(rows, columns) / max(rows, columns)
+    each = lambda values: values.expand(n, frames).reshape(-1)
+    x = place(premultiplied(pixels).repeat_interleave(frames, 0), height, width, each(cx), each(cy), each(scale) * room, each(draw(-0.4, 0.4) + turned))
     canvas = backgrounds(n, height, width, plain, device).repeat_interleave(frames, 0)
     return patchify(over(x, canvas)).reshape(n, frames * rows * columns, -1)
 

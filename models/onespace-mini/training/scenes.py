@@ -1,5 +1,4 @@
-"""Composed scenes: two coloured drawings side by side, "a red car above a blue fish";
-and single drawings that lie turned one way or the other.
+"""Composed scenes: two coloured drawings side by side, "a red car above a blue fish".
 
 A scene and its mirror (the two things exchanged) are rendered together: words
 and colours are the same, only the arrangement differs.
@@ -19,15 +18,6 @@ def colour_rows(names, device):
     rows = [[v / 255 for v in COLOURS[name][0]] if name else [float("nan")] * 3 for name in names]
     rows = torch.tensor(rows, device=device)
     return (rows + (torch.rand_like(rows) - 0.5) * 0.12).clamp(0, 1)
-
-
-def turned_pictures(pixels, direction, rows, columns, plain=0.6):
-    """A drawing that lies turned by 40 to 140 degrees: bytes [n, S, S, 4], direction [n] (1 clockwise, -1 the other way) -> patches."""
-    n, device = len(pixels), pixels.device
-    value = lambda low, high: uniform(n, low, high, device)
-    size = value(0.55, 0.9) * min(rows, columns) / max(rows, columns)
-    x = place(premultiplied(pixels), rows * PATCH, columns * PATCH, value(-0.1, 0.1), value(-0.1, 0.1), size, direction * value(0.7, 2.4))
-    return patchify(over(x, backgrounds(n, rows * PATCH, columns * PATCH, plain, device)))
 
 
 def scene_pictures(first, second, colours, relation, rows, columns, plain=0.6):

@@ -29,6 +29,8 @@ from tokenizer.encoder import Tokenizer
 HERE = pathlib.Path(__file__).resolve().parent
 WORK = HERE / "work"
 CHECKPOINT_SECONDS = 120
+UNDERSTOOD = 0.85  # share of turning drawings told apart at which the lesson goes on
+LESSON_STEP = 0.005
 
 
 def arguments():
@@ -39,8 +41,10 @@ def arguments():
     parser.add_argument("--entries", type=int, default=160, help="concepts per step")
     parser.add_argument("--photos", action=argparse.BooleanOptionalAction, default=True, help="train on photographs too")
     parser.add_argument("--photographed", type=int, default=104, help="classes of photos per step, two photos each")
+    parser.add_argument("--explained", type=int, default=64, help="words of the dictionary per step")
     parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--begin-with", help="a checkpoint whose weights a new run begins with; it may have fewer layers")
+    parser.add_argument("--enter", type=float, default=0, help="share of the curriculum and the schedule that a new run has behind it, where it begins with trained weights")
     parser.add_argument("--lr", type=float, default=1.5e-3, help="of AdamW")
     parser.add_argument("--matrix-lr", type=float, default=0.02, help="of Muon; 0 trains everything with AdamW")
     parser.add_argument("--decay", type=float, default=0.05)
@@ -95,6 +99,7 @@ def compute_loss(model, batch):
         scenes = model.pixels(*batch["scenes"]) if "scenes" in batch else None
         photos = model.pixels(*batch["photos"]) if "photos" in batch else None
         pans = model.pixels(*batch["pans"]) if "pans" in batch else None
+        turning = model.pixels(*batch["turning"])
         if "mixed" in batch:
             words, patches, places, meant = batch["mixed"]
             mixed = model(words, (words != 0).float(), patches, places, torch.ones(patches.shape[:2], device=DEVICE))
@@ -119,26 +124,21 @@ def compute_loss(model, batch):
         apart, correct = tell_apart(clips[shown:], extra, scale)
         loss = loss + 0.4 * clip_text + 0.5 * moving + 0.8 * apart
         log |= {"clip": clip_text, "motion": moving, "motion-right": correct}
-        if len(batch["turning"]):
-            turning = lean(clips[shown:][batch["turning"]], extra[batch["turning"]], scale)
-            _, log["turning-right"] = tell_apart(clips[shown:][batch["turning"]], extra[batch["turning"]], scale)
-            loss = loss + 0.4 * turning
     if scenes is not None:
         arranged = match(scenes, extra, scale)
         apart, correct = tell_apart(scenes, extra, scale)
-        half = len(scenes) // 2
-        turned = torch.arange(len(scenes), device=DEVICE) % half >= half - batch["turned"]  # the last of either half
-        _, turned_right = tell_apart(scenes[turned], extra[turned], scale)
-        leaning = lean(scenes[turned], extra[turned], scale)
         both = (find(mixed, t1, scale, meant) + find(mixed, i2, scale, meant)) / 2
-        loss = loss + 0.3 * arranged + 0.4 * apart + 0.15 * both + 0.4 * leaning
-        log |= {"scene": arranged, "scene-right": correct, "leaning": leaning, "turned-right": turned_right, "mixed": both}
+        loss = loss + 0.3 * arranged + 0.4 * apart + 0.15 * both
+        log |= {"scene": arranged, "scene-right": correct, "mixed": both}
     if photos is not None:
         photo_loss, photo_log = compute_photo_loss(photos, pans, texts[batch["words"] : batch["photo_words"]], batch, scale)
         loss, log = loss + photo_loss, log | photo_log
-    words, meanings = texts[batch["photo_words"] :].chunk(2)
+    words, meanings = texts[batch["photo_words"] : batch["told"]].chunk(2)
     log["dictionary"] = match(words, meanings, scale)
-    return loss + 0.4 * log["dictionary"], log
+    said = texts[batch["told"] :]
+    log["turning"] = lean(turning, said, scale)
+    apart, log["turning-right"] = tell_apart(turning, said, scale)
+    return loss + 0.4 * log["dictionary"] + 0.6 * log["turning"] + 0.4 * apart, log
 
 
 def compute_photo_loss(photos, pans, words, batch, scale):
@@ -170,8 +170,8 @@ class Run:
         self.optimizers = optimizers(self.model, options)
         self.data = Collection()
         self.album = Album(DEVICE) if options.photos else None
-        self.batches = Batches(self.data, self.album, Tokenizer(HERE.parent / "tokenizer.json"), options.seed, options.entries, photographed=options.photographed)
-        self.step, self.seconds, self.averages = 0, 0.0, {}
+        self.batches = Batches(self.data, self.album, Tokenizer(HERE.parent / "tokenizer.json"), options.seed, options.entries, photographed=options.photographed, explained=options.explained)
+        self.step, self.seconds, self.averages, self.lesson = 0, 0.0, {}, 0.0
         self.interrupted = False
         self.ahead = ThreadPoolExecutor(1)  # draws the next batch while this one is learnt from
         if self.path.exists():
@@ -184,7 +184,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
-        self.step, self.seconds, self.averages = state["step"], state["seconds"], state["averages"]
+        self.step, self.seconds, self.averages, self.lesson = state["step"], state["seconds"], state["averages"], state["lesson"]
         self.batches.rng.setstate(state["rng"])
         self.batches.deck = state["deck"]
         torch.set_rng_state(state["torch_rng"])
@@ -200,7 +200,7 @@ class Run:
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state() if DEVICE == "cuda" else None,
         }
-        return before, self.batches.step(self.step, progress)
+        return before, self.batches.step(self.step, progress, self.lesson)
 
     def save(self):
         before, _ = self.pending.result()
@@ -210,6 +210,7 @@ class Run:
             "step": self.step,
             "seconds": self.seconds,
             "averages": self.averages,
+            "lesson": self.lesson,
             **before,
             "options": vars(self.options),
         }
@@ -233,9 +234,11 @@ class Run:
         for name, value in log.items():
             value = float(value)
             self.averages[name] = 0.95 * self.averages.get(name, value) + 0.05 * value
+        if self.averages["turning-right"] > UNDERSTOOD:
+            self.lesson = min(1.0, self.lesson + LESSON_STEP)
 
     def log(self):
-        line = {"step": self.step, "minutes": round(self.seconds / 60, 2), "scale": round(float(self.model.log_scale.exp()), 1)}
+        line = {"step": self.step, "minutes": round(self.seconds / 60, 2), "scale": round(float(self.model.log_scale.exp()), 1), "lesson": round(self.lesson, 3)}
         line |= {name: round(value, 3) for name, value in self.averages.items()}
         print(json.dumps(line), flush=True)
         with open(WORK / f"{self.options.name}.log.jsonl", "a") as file:
@@ -245,16 +248,22 @@ class Run:
         """Ctrl-C or SIGTERM: the step under way is finished and saved."""
         self.interrupted = True
 
+    @property
+    def progress(self):
+        """0..1 of the curriculum and the schedule."""
+        enter = self.options.enter
+        return min(1.0, enter + (1 - enter) * self.seconds / (self.options.minutes * 60))
+
     def go(self):
         signal.signal(signal.SIGINT, self.interrupt)
         signal.signal(signal.SIGTERM, self.interrupt)
         budget = self.options.minutes * 60
         stop = min(budget, self.seconds + self.options.stop_after * 60) if self.options.stop_after else budget
         saved = self.seconds
-        self.pending = self.ahead.submit(self.draw, min(1.0, self.seconds / budget))
+        self.pending = self.ahead.submit(self.draw, self.progress)
         while self.seconds < stop and not self.interrupted:
             started = time.monotonic()
-            self.train_step(min(1.0, self.seconds / budget))
+            self.train_step(self.progress)
             self.seconds += time.monotonic() - started
             if self.step % 20 == 0 or self.step < 4:
                 self.log()
