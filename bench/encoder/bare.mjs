@@ -9,9 +9,9 @@ import { parentPort, Worker, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import { graphPath } from '../../dist/src/encoder/families/unified.js';
 import { openModel } from '../../dist/src/encoder/model.js';
+import { RUNTIME_OPTIONS } from '../../dist/src/encoder/runtime-options.js';
 import { collate } from '../../dist/src/encoder/sequence.js';
 import { Serializer } from '../../dist/src/encoder/serializer.js';
-import { WITHOUT_SPINNING } from '../../dist/src/encoder/waiting.js';
 import { decodeMedia } from '../../dist/src/media/decode.js';
 import { Ffmpeg } from '../../dist/src/media/ffmpeg.js';
 
@@ -21,7 +21,7 @@ const threads = availableParallelism();
 if (workerData?.graphPath) {
   const session = await ort.InferenceSession.create(workerData.graphPath, {
     intraOpNumThreads: threads,
-    extra: { session: { disable_quant_qdq: '1', ...WITHOUT_SPINNING } },
+    extra: { session: { disable_quant_qdq: '1', ...RUNTIME_OPTIONS } },
   });
   parentPort.on('message', async (batch) => {
     const { size, textLength, patchCount } = batch;

@@ -19,7 +19,7 @@ const readJson = (file) => JSON.parse(fs.readFileSync(file, 'utf8'));
 const card = readJson(path.join(modelFolder, 'model.json'));
 const tokenizer = new Tokenizer(readJson(path.join(modelFolder, card.tokenizer)), {});
 const session = await ort.InferenceSession.create(path.join(modelFolder, card.graphs[process.argv[2] ?? 'fp32']), {
-  extra: { session: { disable_quant_qdq: '1' } }, // as the service does: int8 weights are opened, not multiplied as such
+  extra: { session: { disable_quant_qdq: '1', x64quantprecision: '1' } }, // as the service does: int8 weights are opened, not multiplied as such
 });
 const PATCH = card.patch;
 

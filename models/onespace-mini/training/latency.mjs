@@ -11,7 +11,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const threads = Number(process.argv[2] ?? 1);
 const session = await ort.InferenceSession.create(path.join(here, `../model.${process.argv[3] ?? 'fp32'}.onnx`), {
   intraOpNumThreads: threads,
-  extra: { session: { disable_quant_qdq: '1' } },
+  extra: { session: { disable_quant_qdq: '1', x64quantprecision: '1' } },
 });
 
 function feeds(tokens, patches) {

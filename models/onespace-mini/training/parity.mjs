@@ -10,7 +10,7 @@ import * as ort from 'onnxruntime-node';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const graph = process.argv[2] ?? path.join(here, 'work/model-float32.onnx');
-const session = await ort.InferenceSession.create(graph);
+const session = await ort.InferenceSession.create(graph, { extra: { session: { x64quantprecision: '1' } } }); // as the service does
 const cases = JSON.parse(fs.readFileSync(path.join(here, 'work/parity.json'), 'utf8'));
 
 function feeds(c) {

@@ -7,9 +7,9 @@ import path from 'node:path';
 import { env, LogLevel, type PreTrainedTokenizer, RawImage } from '@huggingface/transformers';
 import type { Frame } from '../../media/frame.js';
 import type { Device } from '../device.js';
+import { RUNTIME_OPTIONS } from '../runtime-options.js';
 import type { Encodings } from '../session-host.js';
 import type { Count } from '../session-thread.js';
-import { WITHOUT_SPINNING } from '../waiting.js';
 import type { HubInput, HubSetup } from './hub.js';
 
 // The files are there, checked, or the service does not start: nothing is fetched behind anyone's back.
@@ -26,7 +26,7 @@ export const loadOptions = ({ dtype, threads }: HubSetup, device: Device) => ({
   session_options: {
     intraOpNumThreads: threads,
     graphOptimizationLevel: 'all' as const,
-    extra: { session: WITHOUT_SPINNING },
+    extra: { session: RUNTIME_OPTIONS },
   },
 });
 

@@ -5,10 +5,10 @@
 import { workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import type { Device } from '../device.js';
+import { RUNTIME_OPTIONS } from '../runtime-options.js';
 import { type Batch, collate } from '../sequence.js';
 import { type HostedSession, hostSession, onFirstDevice } from '../session-host.js';
 import type { SessionSettings } from '../session-thread.js';
-import { WITHOUT_SPINNING } from '../waiting.js';
 
 /** What a thread of this family is started with. */
 export interface UnifiedSetup extends Omit<SessionSettings, 'dtype'> {
@@ -26,7 +26,7 @@ async function openSession(device: Device): Promise<HostedSession<Batch>> {
     graphOptimizationLevel: 'all',
     // The weights are stored as 8-bit integers, which the graph for fp32 opens. ONNX Runtime would multiply with
     // them as they are, and the last digits of a vector would depend on what else is in its batch.
-    extra: { session: { disable_quant_qdq: '1', ...WITHOUT_SPINNING } },
+    extra: { session: { disable_quant_qdq: '1', ...RUNTIME_OPTIONS } },
   });
   await warmUp(session);
   return {
