@@ -61,21 +61,21 @@ export class Lanes<Job extends Queued> {
   }
 
   /** The next batch, oldest jobs of the lane first; empty when nothing waits. */
-  take({ maxTokens, maxSize }: BatchLimits): Job[] {
+  take(limits: BatchLimits): Job[] {
     const lane = this.nextLane();
     if (lane === undefined) return [];
     this.virtualTime = lane.served;
-    let [size, texts, patches] = [0, 0, 0];
-    const limit = lane.jobs[0]?.alone ? 1 : maxSize;
-    for (const job of lane.jobs.slice(0, limit)) {
-      if (size > 0 && job.alone) break;
-      const [longerText, morePatches] = [Math.max(texts, job.textLength), Math.max(patches, job.patchCount)];
-      if (size > 0 && (size + 1) * (longerText + morePatches) > maxTokens) break;
-      [size, texts, patches] = [size + 1, longerText, morePatches];
-    }
-    lane.served += size * (texts + patches);
-    this.jobCount -= size;
-    return lane.jobs.splice(0, size);
+    const jobs = lane.jobs.splice(0, batchSize(lane.jobs, limits));
+    lane.served += paddedTokens(jobs);
+    this.jobCount -= jobs.length;
+    return jobs;
+  }
+
+  /** Whether the next batch would not grow any more by waiting. */
+  hasFullBatch(limits: BatchLimits): boolean {
+    const jobs = this.nextLane()?.jobs ?? [];
+    const size = batchSize(jobs, limits);
+    return size === limits.maxSize || size < jobs.length;
   }
 
   private nextLane(): Lane<Job> | undefined {
@@ -85,6 +85,18 @@ export class Lanes<Job extends Queued> {
     }
     return next;
   }
+}
+
+/** How many of the first jobs go together. */
+function batchSize(jobs: readonly Queued[], { maxTokens, maxSize }: BatchLimits): number {
+  let [size, texts, patches] = [0, 0, 0];
+  for (const job of jobs.slice(0, jobs[0]?.alone ? 1 : maxSize)) {
+    if (size > 0 && job.alone) break;
+    const [longerText, morePatches] = [Math.max(texts, job.textLength), Math.max(patches, job.patchCount)];
+    if (size > 0 && (size + 1) * (longerText + morePatches) > maxTokens) break;
+    [size, texts, patches] = [size + 1, longerText, morePatches];
+  }
+  return size;
 }
 
 /** Lengths within a factor of two, of the same kind (text, pixels, both), share a lane. */

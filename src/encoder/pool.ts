@@ -6,7 +6,7 @@ import type { Backend, Prepared } from './family.js';
 import { type BatchLimits, Lanes, paddedTokens, type Queued } from './lanes.js';
 import { type Count, SessionThread } from './session-thread.js';
 
-/** Batches given to a thread at once: one that runs, and the next so that the thread never idles. */
+/** Batches given to a thread at once: one that runs, and, where it is full, the next, so that the thread never idles. */
 const BATCHES_PER_THREAD = 2;
 /** How often a job goes to the model before its failure is the caller's. */
 const MAX_ATTEMPTS = 2;
@@ -135,6 +135,8 @@ export class EncoderPool<Input> {
     for (;;) {
       const thread = this.threadWithRoom();
       if (thread === undefined) return;
+      // Until a thread is done with the batch it has, its next one may grow: what does not fill one yet waits.
+      if (thread.inFlight > 0 && !this.lanes.hasFullBatch(this.options)) return;
       const jobs = this.lanes.take(this.options);
       if (jobs.length === 0) return;
       void this.runBatch(thread, jobs);

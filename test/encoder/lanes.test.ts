@@ -62,6 +62,19 @@ describe('Lanes', () => {
     expect(batches).toBeLessThan(5);
   });
 
+  it('knows whether the next batch may still grow', () => {
+    const lanes = laneOf(video(100));
+    expect(lanes.hasFullBatch(limits)).toBe(false);
+    lanes.add(video(100));
+    expect(lanes.hasFullBatch(limits)).toBe(false);
+    lanes.add(video(100));
+    expect(lanes.hasFullBatch(limits)).toBe(true);
+    lanes.take(limits);
+    expect(lanes.hasFullBatch(limits)).toBe(false);
+    expect(laneOf(...Array.from({ length: limits.maxSize }, () => text(1))).hasFullBatch(limits)).toBe(true);
+    expect(laneOf().hasFullBatch(limits)).toBe(false);
+  });
+
   it('forgets a job that was removed', () => {
     const [gone, kept] = [text(3), text(4)];
     const lanes = laneOf(gone, kept);
