@@ -1,6 +1,6 @@
 import type { FastifySchemaCompiler } from 'fastify';
 import { type Static, type TObject, type TSchema, Type } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Compile, type Validator } from 'typebox/compile';
 import { Value } from 'typebox/value';
 import { Problem } from '../src/errors.js';
 import { explain, type SchemaError } from './explain.js';
@@ -12,7 +12,7 @@ import { explain, type SchemaError } from './explain.js';
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body', contentType }) => {
   // A body that streams (multipart, or a raw file) is checked while it is read.
   if (contentType !== undefined && contentType !== 'application/json') return (value: unknown) => ({ value });
-  const validator = Compile(schema);
+  const validator = compiled(schema);
   const defaults = defaultsOf(schema);
   return (value: unknown) => {
     const given = httpPart === 'body' ? value : Value.Convert(schema, value);
@@ -21,6 +21,15 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
     return { error: toProblem(httpPart, validator.Errors(complete), complete) };
   };
 };
+
+const validators = new WeakMap<TSchema, Validator>();
+
+/** The validator of a schema, made once: walking over the schema for each request takes many times as long. */
+function compiled(schema: TSchema): Validator {
+  const validator = validators.get(schema) ?? Compile(schema);
+  validators.set(schema, validator);
+  return validator;
+}
 
 /**
  * The part of a schema that has defaults: filling them in walks over all that a schema names, and a vector
@@ -41,8 +50,9 @@ const hasDefault = (schema: TSchema): boolean => JSON.stringify(schema).includes
 export function parseFields<Schema extends TObject>(schema: Schema, fields: Record<string, unknown>): Static<Schema> {
   const given = Object.entries(fields).map(([name, value]) => [name, parseField(schema.properties[name], name, value)]);
   const complete = Value.Default(schema, Value.Convert(schema, Object.fromEntries(given)));
-  if (Value.Check(schema, complete)) return complete;
-  throw toProblem('body', Value.Errors(schema, complete), complete);
+  const validator = compiled(schema);
+  if (validator.Check(complete)) return complete as Static<Schema>;
+  throw toProblem('body', validator.Errors(complete), complete);
 }
 
 function parseField(schema: TSchema | undefined, name: string, value: unknown): unknown {
