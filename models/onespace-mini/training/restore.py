@@ -64,4 +64,4 @@ if __name__ == "__main__":
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--output", default=str(HERE / "work" / "shipped.pt"))
     options = parser.parse_args()
-    torch.save({"model": restored(options.layers).state_dict(), "step": 0, "seconds": 0.0}, options.output)
+    torch.save({"model": restored(options.layers).state_dict(), "step": 0, "seconds": 0.0, "lesson": 1.0}, options.output)

@@ -29,7 +29,7 @@ from tokenizer.encoder import Tokenizer
 HERE = pathlib.Path(__file__).resolve().parent
 WORK = HERE / "work"
 CHECKPOINT_SECONDS = 120
-UNDERSTOOD = 0.85  # share of turning drawings told apart at which the lesson goes on
+UNDERSTOOD = 0.8  # share of turning drawings told apart at which the lesson goes on
 LESSON_STEP = 0.005
 
 
@@ -177,7 +177,9 @@ class Run:
         if self.path.exists():
             self.load()
         elif options.begin_with:
-            self.model.load_state_dict(deepened(torch.load(options.begin_with, map_location="cpu")["model"], options.layers))
+            begun = torch.load(options.begin_with, map_location="cpu")
+            self.model.load_state_dict(deepened(begun["model"], options.layers))
+            self.lesson = begun["lesson"]
 
     def load(self):
         state = torch.load(self.path, map_location="cpu")
