@@ -16,6 +16,7 @@ from export import GRAPHS, HERE, MODEL, trace
 from model import OneSpace
 
 START_LOG_SCALE = math.log(50.0)  # about where the shipped run had come to
+LESSON = 0.5  # in turning: what goes round a point is told apart, what turns on the spot is not
 
 
 def shipped_tensors():
@@ -64,4 +65,4 @@ if __name__ == "__main__":
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--output", default=str(HERE / "work" / "shipped.pt"))
     options = parser.parse_args()
-    torch.save({"model": restored(options.layers).state_dict(), "step": 0, "seconds": 0.0, "lesson": 1.0}, options.output)
+    torch.save({"model": restored(options.layers).state_dict(), "step": 0, "seconds": 0.0, "lesson": LESSON}, options.output)
