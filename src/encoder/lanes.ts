@@ -71,7 +71,7 @@ export class Lanes<Job extends Queued> {
     return jobs;
   }
 
-  /** Whether the next batch would not grow any more by waiting. */
+  /** Whether what waits fills the next batch: one that is full does not grow by waiting. */
   hasFullBatch(limits: BatchLimits): boolean {
     const jobs = this.nextLane()?.jobs ?? [];
     const size = batchSize(jobs, limits);

@@ -109,6 +109,10 @@ class Batches:
             return captions.coloured(concept, colour, language, self.rng)
         return captions.caption(concept, self.rng)
 
+    def english_or_chinese(self):
+        """The languages that have phrases for motions, arrangements and mixed input."""
+        return "en" if self.rng.random() < 0.6 else "zh"
+
     def tokens(self, texts):
         """[n, longest] with padding 0."""
         rows = [self.tokenizer.encode(t)[:LONGEST] for t in texts]
@@ -182,11 +186,11 @@ class Batches:
         concept = self.data.train.concept
         phrases = [[], []]
         for k, m in zip(moved, motion[: len(moved)].tolist()):
-            language = "en" if self.rng.random() < 0.6 else "zh"
+            language = self.english_or_chinese()
             for half in (0, 1):
                 phrases[half].append(captions.moving(entries[k][0], MOTIONS[m ^ half], language, self.rng))
         for i, j in zip(a.tolist(), b.tolist()):
-            language = "en" if self.rng.random() < 0.6 else "zh"
+            language = self.english_or_chinese()
             phrases[0].append(captions.in_order(concept[i], concept[j], language, self.rng))
             phrases[1].append(captions.in_order(concept[j], concept[i], language, self.rng))
         texts += phrases[0] + phrases[1]
@@ -200,7 +204,7 @@ class Batches:
         lessons = torch.tensor([lesson * (self.rng.random() if self.rng.random() < REPEATED else 1) for _ in concepts] * 2, device=DEVICE)
         places = torch.stack([positions(4, 4, random_times(frames, self.rng), DEVICE) for _ in concepts] * 2)
         batch["turning"] = (turning_pictures(pixels, direction, lessons, frames, 4, 4), places)
-        languages = ["en" if self.rng.random() < 0.6 else "zh" for _ in concepts]
+        languages = [self.english_or_chinese() for _ in concepts]
         for way in ("clockwise", "anticlockwise"):
             texts += [captions.moving(c, way, language, self.rng) for c, language in zip(concepts, languages)]
 
@@ -224,7 +228,7 @@ class Batches:
         patches = scene_pictures(twice(pixels[:pairs]), twice(pixels[pairs:]), colours, relation, rows, columns)
         phrases = [[], []]
         for k in range(pairs):
-            language = "en" if self.rng.random() < 0.6 else "zh"
+            language = self.english_or_chinese()
             for half, said in enumerate((things, exchanged)):
                 name = RELATIONS[int(relation[k + half * pairs])]
                 phrases[half].append(captions.arranged(said[k], said[pairs + k], name, language, self.rng))
@@ -238,7 +242,7 @@ class Batches:
         words = []
         for k in chosen:
             concept, colour = entries[k]
-            language = "en" if self.rng.random() < 0.6 else "zh"
+            language = self.english_or_chinese()
             words.append(self.rng.choice(captions.COLOURS[colour][1][language]) if colour else captions.caption(concept, self.rng))
         patches = still_pictures(drawn[torch.tensor(chosen, device=DEVICE)], 4, 4, strength)
         batch["mixed"] = (self.tokens(words), patches, positions(4, 4, [0.0], DEVICE).expand(count, -1, -1), torch.tensor(chosen, device=DEVICE))

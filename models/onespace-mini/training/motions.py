@@ -20,6 +20,12 @@ def random_times(frames, rng):
     return [seconds * (k + start) / frames for k in range(frames)]
 
 
+def filmed(x, n, rows, columns, plain=0.6):
+    """The frames of n clips [n * frames, 4, H, W], each clip on a background of its own -> patches [n, frames * rows * columns, 768]."""
+    canvas = backgrounds(n, rows * PATCH, columns * PATCH, plain, x.device)
+    return patchify(over(x, canvas.repeat_interleave(len(x) // n, 0))).reshape(n, -1, PATCH * PATCH * 3)
+
+
 def animations(clips, chosen, frames, rows, columns, rng):
     """Vendors' clips -> patches [n, frames * rows * columns, 768], positions [n, ..., 3]."""
     device = clips.pixels.device
@@ -33,8 +39,7 @@ def animations(clips, chosen, frames, rows, columns, rng):
     x = place(x, height, width, each(cx), each(cy), each(scale), each(angle))
     gain = each(uniform(3 * n, 0.85, 1.15, device).view(n, 3, 1, 1))
     x = torch.cat([torch.minimum(x[:, :3] * gain, x[:, 3:]), x[:, 3:]], 1)
-    pictures = over(x, each(backgrounds(n, height, width, 0.6, device)))
-    patches = patchify(pictures).reshape(n, frames * rows * columns, -1)
+    patches = filmed(x, n, rows, columns)
     total = clips.pixels.shape[1]
     times = [[float(clips.seconds[k]) * f / total * stretch for f in kept] for k, stretch in ((k, math.exp(rng.uniform(-0.7, 0.7))) for k in chosen)]
     return patches, torch.stack([positions(rows, columns, t, device) for t in times])
@@ -78,8 +83,7 @@ def moving_pictures(pixels, motion, frames, rows, columns, colours=None, plain=0
     cx, cy, scale, angle, opacity = (v.reshape(-1) for v in paths(motion, frames, device))
     room = min(rows, columns) / max(rows, columns)
     x = place(x.repeat_interleave(frames, 0), height, width, cx, cy, scale * room, angle) * opacity.view(-1, 1, 1, 1)
-    canvas = backgrounds(n, height, width, plain, device).repeat_interleave(frames, 0)
-    return patchify(over(x, canvas)).reshape(n, frames * rows * columns, -1)
+    return filmed(x, n, rows, columns, plain)
 
 
 def turning_pictures(pixels, direction, lesson, frames, rows, columns, plain=0.6):
@@ -103,8 +107,7 @@ def turning_pictures(pixels, direction, lesson, frames, rows, columns, plain=0.6
     room = min(rows, columns) / max(rows, columns)
     each = lambda values: values.expand(n, frames).reshape(-1)
     x = place(premultiplied(pixels).repeat_interleave(frames, 0), height, width, each(cx), each(cy), each(scale) * room, each(draw(-0.4, 0.4) + turned))
-    canvas = backgrounds(n, height, width, plain, device).repeat_interleave(frames, 0)
-    return patchify(over(x, canvas)).reshape(n, frames * rows * columns, -1)
+    return filmed(x, n, rows, columns, plain)
 
 
 def sequences(first, second, frames, rows, columns, plain=0.6):
@@ -117,5 +120,4 @@ def sequences(first, second, frames, rows, columns, plain=0.6):
     change = torch.randint(frames // 2 - 1, frames // 2 + 2, (n, 1), device=device).clamp(1, frames - 1)
     is_second = (torch.arange(frames, device=device).view(1, frames) >= change).view(n, frames, 1, 1, 1)
     x = torch.where(is_second, shown[1].unsqueeze(1), shown[0].unsqueeze(1)).flatten(0, 1)
-    canvas = backgrounds(n, height, width, plain, device).repeat_interleave(frames, 0)
-    return patchify(over(x, canvas)).reshape(n, frames * rows * columns, -1)
+    return filmed(x, n, rows, columns, plain)

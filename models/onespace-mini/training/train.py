@@ -223,6 +223,9 @@ class Run:
     def train_step(self, progress):
         _, batch = self.pending.result()
         self.step += 1
+        # before the next batch is drawn, so that a resumed run draws it again at the same place in the lessons
+        if self.averages.get("turning-right", 0) > UNDERSTOOD:
+            self.lesson = min(1.0, self.lesson + LESSON_STEP)
         self.pending = self.ahead.submit(self.draw, progress)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -236,8 +239,6 @@ class Run:
         for name, value in log.items():
             value = float(value)
             self.averages[name] = 0.95 * self.averages.get(name, value) + 0.05 * value
-        if self.averages["turning-right"] > UNDERSTOOD:
-            self.lesson = min(1.0, self.lesson + LESSON_STEP)
 
     def log(self):
         line = {"step": self.step, "minutes": round(self.seconds / 60, 2), "scale": round(float(self.model.log_scale.exp()), 1), "lesson": round(self.lesson, 3)}
