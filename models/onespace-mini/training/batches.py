@@ -17,6 +17,7 @@ from dictionary import Dictionary
 from drawings import share
 from hardware import DEVICE
 from motions import animations, moving_pictures, random_times, sequences, turning_pictures
+from neighbours import Neighbours
 from photos import panning_pictures, photo_pictures
 from pictures import drop_patches, positions, still_pictures
 from scenes import colour_rows, scene_pictures
@@ -41,14 +42,15 @@ def pick(weights, rng):
 
 
 class Batches:
-    def __init__(self, data, album, tokenizer, seed, entries=160, coloured=24, animated=16, moved=14, turning=14, photographed=104, explained=64):
+    def __init__(self, data, album, tokenizer, seed, entries=160, coloured=24, animated=16, moved=14, turning=14, photographed=104, explained=64, compared=384):
         """entries per step, of which `coloured` are tinted; clips per second step: `animated`
         by vendors, and `moved` pairs of opposite motions of our own; `turning` pairs of drawings
         that turn; `photographed` classes, two photos each, where there is an album; `explained`
-        words of the dictionary."""
+        words of the dictionary, and `compared` words with as many names."""
         self.data, self.album, self.tokenizer = data, album, tokenizer
-        self.photographed, self.explained = photographed, explained
+        self.photographed, self.explained, self.compared = photographed, explained, compared
         self.dictionary = Dictionary(album.words.unseen_synonyms if album else ())
+        self.neighbours = Neighbours(self.dictionary.untold, album.words.classes if album else ())
         self.entries, self.coloured, self.animated, self.moved, self.turning = entries, coloured, animated, moved, turning
         self.rng = random.Random(seed)
         self.deck = []  # concepts still to be dealt in this round
@@ -150,9 +152,13 @@ class Batches:
         if self.album:
             self.add_photos(batch, texts, number, progress)
         batch["photo_words"] = len(texts)  # what follows is the dictionary's
-        for column in self.dictionary.draw(self.explained, self.rng):
-            texts += column
-        batch["told"] = len(texts)  # what follows says which way something turns
+        words, meanings, batch["synonyms"] = self.dictionary.draw(self.explained, self.rng)
+        texts += words + meanings
+        batch["told"] = len(texts)  # what follows is words, and names they lie near to
+        words, names, shares = self.neighbours.draw(self.compared, self.rng)
+        texts += words + names
+        batch["shares"] = shares.to(DEVICE)
+        batch["compared"] = len(texts)  # what follows says which way something turns
         self.add_turning(batch, texts, lesson)
         batch["texts"] = self.tokens(texts)
         return batch

@@ -1,7 +1,7 @@
 """A dictionary (WordNet's nouns): words that mean the same, and what they mean.
 
-Words meet words in it, never pictures: what it teaches reaches a picture only
-through the words the two have in common.
+Words meet words in it and are never said of a picture: what it teaches reaches
+a picture only through the words the two have in common.
 """
 
 import json
@@ -22,8 +22,8 @@ class Dictionary:
     def __init__(self, unsaid=()):
         """unsaid: words never said of a photo; those never said of a drawing are known."""
         unsaid = {word.lower() for word in unsaid} | {word for c in CONCEPTS for word in c["synonyms"]["unseen"]}
-        untold = {word for word in unsaid if not is_told(word)}
-        mentions = re.compile(r"\b(" + "|".join(map(re.escape, sorted(untold))) + r")\b", re.IGNORECASE)
+        self.untold = {word for word in unsaid if not is_told(word)}
+        mentions = re.compile(r"\b(" + "|".join(map(re.escape, sorted(self.untold))) + r")\b", re.IGNORECASE)
         self.near, self.others = [], []
         for sense in json.loads((DATA / "dictionary.json").read_text(encoding="utf-8")):
             words = [word for word in sense["words"] if not mentions.search(word)]
@@ -32,16 +32,15 @@ class Dictionary:
                 (self.near if sense["near"] else self.others).append((words, meanings))
 
     def draw(self, count, rng):
-        """-> words, and as many other words or explanations of the same things"""
+        """-> words, as many other words or explanations of the same things, and how many of these are words: they come first"""
         near = round(count * NEAR)
         chosen = rng.sample(self.near, near) + rng.sample(self.others, count - near)
-        pairs = [self._pair(words, meanings, rng) for words, meanings in chosen]
-        return [word for word, _ in pairs], [meaning for _, meaning in pairs]
+        pairs = sorted((self._pair(words, meanings, rng) for words, meanings in chosen), key=lambda pair: pair[2])
+        same = sum(not explained for *_, explained in pairs)
+        return [word for word, *_ in pairs], [meaning for _, meaning, _ in pairs], same
 
     def _pair(self, words, meanings, rng):
-        """Another word more often than an explanation, where there is one."""
-        if len(words) > 1 and (not meanings or rng.random() < 0.7):
-            word, meaning = rng.sample(words, 2)
-        else:
-            word, meaning = rng.choice(words), rng.choice(meanings)
-        return articles(f"a {word}") if rng.random() < 0.2 else word, meaning
+        """A word, another word more often than an explanation, where there is one, and whether it is an explanation."""
+        explained = len(words) < 2 or (bool(meanings) and rng.random() < 0.3)
+        word, meaning = (rng.choice(words), rng.choice(meanings)) if explained else rng.sample(words, 2)
+        return articles(f"a {word}") if rng.random() < 0.2 else word, meaning, explained

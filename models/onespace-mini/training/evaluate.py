@@ -232,7 +232,7 @@ def unseen_words(encoder, data):
         for template in captions.UNSEEN_TEMPLATES[language]:
             queries = encoder.texts([captions.articles(template.format(label(c, language))) for c in drawings.concept])
             rows.append([f"\"{template}\" -> openmoji", len(queries), *numbers(recall(queries, gallery, drawings.concept, drawings.concept))])
-    note = "English words (from WordNet) that stand in no caption of training: half of them stand in the dictionary that training reads, where words meet other words and never a picture; the others stand nowhere. Then ways of asking never used in training."
+    note = "English words (from WordNet) that stand in no caption of training: half of them stand in the dictionary that training reads, or among its words with neighbours, where words meet words and are never said of a picture; the others stand nowhere. Then ways of asking never used in training."
     return "Words and phrasings never seen", note, table(["query -> gallery", "queries", "R@1", "R@5", "R@10"], rows)
 
 

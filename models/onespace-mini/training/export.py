@@ -1,6 +1,6 @@
 """Writes what is shipped: weights.bin, the two graphs that read it, and model.json.
 
-    python3 export.py                      int8 weights (about 8 MB)
+    python3 export.py                      int8 weights (about 12 MB)
     python3 export.py --weights float32    for comparing with PyTorch
 
 Large matrices are stored once, as int8 with one scale per output channel, and
@@ -10,6 +10,8 @@ both graphs share them:
                       folds into a plain one when it loads the model: exact arithmetic
     model.q8.onnx     activations become 8-bit integers too, with a scale found anew in
                       each batch, and meet the matrices in integer products
+
+Both open only those rows of the table of tokens that a batch asks for.
 """
 
 import argparse
@@ -24,11 +26,12 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from model import EMBEDDING, OneSpace, depth
+from model import EMBEDDING, VOCABULARY, OneSpace, depth
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODEL = HERE.parent
 INPUTS = ["input_ids", "text_mask", "patches", "positions", "patch_mask"]
+LAST_AXIS = "last_axis"
 SMALLEST = 4096  # numbers; smaller tensors stay float32
 
 
@@ -43,7 +46,7 @@ def trace(model, path):
     """PyTorch -> ONNX with every length free."""
     batch, text, patches = 2, 5, 7
     example = (
-        torch.randint(2, 9000, (batch, text)),
+        torch.randint(2, VOCABULARY, (batch, text)),
         torch.ones(batch, text),
         torch.randint(0, 256, (batch, patches, 768), dtype=torch.uint8),
         torch.rand(batch, patches, 3),
@@ -112,6 +115,16 @@ class Weights:
             yield numpy_helper.from_array(np.zeros(self.scale[name].shape, np.int8), f"{name}.zero")
 
 
+def looked_up(node):
+    """Gather(table, ids) with the table as int8: float32 rows, of those asked for alone."""
+    table, ids, y = node.input[0], node.input[1], node.output[0]
+    yield helper.make_node("Gather", [f"{table}.int8", ids], [f"{y}.int8"])
+    yield helper.make_node("Gather", [f"{table}.scale", ids], [f"{y}.scale"])
+    yield helper.make_node("Unsqueeze", [f"{y}.scale", LAST_AXIS], [f"{y}.scales"])
+    yield helper.make_node("Cast", [f"{y}.int8"], [f"{y}.rows"], to=onnx.TensorProto.FLOAT)
+    yield helper.make_node("Mul", [f"{y}.rows", f"{y}.scales"], [y])
+
+
 def opened(name, axis):
     return helper.make_node("DequantizeLinear", [f"{name}.int8", f"{name}.scale", f"{name}.zero"], [name], axis=axis)
 
@@ -134,14 +147,20 @@ def compressed(model, weights, location, integers):
     model = copy.deepcopy(model)
     graph = model.graph
     products = {n.input[1] for n in graph.node if n.op_type == "MatMul"} & set(weights.axis) if integers else set()
-    nodes, inputs = [opened(name, axis) for name, axis in weights.axis.items() if name not in products], set()
+    tables = {n.input[0] for n in graph.node if n.op_type == "Gather"} & set(weights.axis)
+    nodes, inputs = [opened(name, axis) for name, axis in weights.axis.items() if name not in products | tables], set()
     for node in graph.node:
-        is_product = node.op_type == "MatMul" and node.input[1] in products
-        nodes.extend(integer_product(node, inputs) if is_product else [node])
+        if node.op_type == "MatMul" and node.input[1] in products:
+            nodes.extend(integer_product(node, inputs))
+        elif node.op_type == "Gather" and node.input[0] in tables:
+            nodes.extend(looked_up(node))
+        else:
+            nodes.append(node)
     kept = [t for t in graph.initializer if t.name not in weights.axis]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
-    graph.initializer.extend([*kept, *weights.tensors(location)])
+    stored = [t for t in weights.tensors(location) if t.name not in {f"{table}.zero" for table in tables}]
+    graph.initializer.extend([*kept, *stored, numpy_helper.from_array(np.array([-1]), LAST_AXIS)])
     return model
 
 

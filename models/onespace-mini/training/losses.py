@@ -22,18 +22,33 @@ def find(queries, targets, scale, answer):
     return total
 
 
-def gather(queries, targets, scale, belongs):
-    """Each query must find every target that belongs to it: [n, D], [m, D], bool [n, m] -> scalar; queries
-    that nothing belongs to are left out (Khosla et al. 2020, arXiv:2004.11362)."""
-    share = belongs.float() / belongs.sum(1, keepdim=True).clamp(min=1)
-    asked = belongs.any(1).float().sum().clamp(min=1)
+def resemble(queries, targets, scale, shares):
+    """Each query must divide itself among the targets as its shares say: [n, D], [m, D], [n, m] -> scalar; queries
+    whose shares are all zero are left out."""
+    asked = shares.any(1).float().sum().clamp(min=1)
     total = 0.0
     for length, weight in LENGTHS.items():
         q, t = queries[:, :length], targets[:, :length]
         if length < queries.shape[1]:
             q, t = F.normalize(q, dim=-1), F.normalize(t, dim=-1)
-        total = total - weight * (share * (scale * q @ t.t()).log_softmax(1)).sum() / asked
+        total = total - weight * (shares * (scale * q @ t.t()).log_softmax(1)).sum() / asked
     return total
+
+
+def follow(words, targets, pictures, scale):
+    """Each word must lie where its target does, and find in any pictures what its target finds: [n, D], [n, D], [m, D] ->
+    scalar, one minus the cosine. The losses above are content once no other target is nearer to a word; what then still lies
+    between the two is enough to keep the word from its target's pictures."""
+    targets, pictures = F.normalize(targets.detach(), dim=-1), pictures.detach()
+    found = resemble(words, pictures, scale, (scale * targets @ pictures.t()).softmax(1).detach())
+    apart = (1 - (words * targets).sum(1)).mean()
+    return 8 * apart + 0.5 * found, apart
+
+
+def gather(queries, targets, scale, belongs):
+    """Each query must find every target that belongs to it: [n, D], [m, D], bool [n, m] -> scalar
+    (Khosla et al. 2020, arXiv:2004.11362)."""
+    return resemble(queries, targets, scale, belongs.float() / belongs.sum(1, keepdim=True).clamp(min=1))
 
 
 def match(a, b, scale):

@@ -13,7 +13,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-VOCABULARY = 10_000
+VOCABULARY = 24_000
 WIDTH = 256
 LAYERS = 6
 HEADS = 4

@@ -7,10 +7,11 @@ import json
 import torch
 
 from export import HERE, load_model
+from model import VOCABULARY
 
 
 def case(model, name, batch, text, patches, frames=1, pad=False):
-    ids = torch.randint(2, 9000, (batch, text))
+    ids = torch.randint(2, VOCABULARY, (batch, text))
     text_mask, patch_mask = torch.ones(batch, text), torch.ones(batch, patches)
     pixels = torch.randint(0, 256, (batch, patches, 768), dtype=torch.uint8)
     positions = torch.rand(batch, patches, 3) * torch.tensor([8.0 * (frames > 1), 1, 1])

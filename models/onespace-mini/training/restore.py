@@ -16,7 +16,7 @@ from export import GRAPHS, HERE, MODEL, trace
 from model import OneSpace
 
 START_LOG_SCALE = math.log(50.0)  # about where the shipped run had come to
-LESSON = 0.5  # in turning: what goes round a point is told apart, what turns on the spot is not
+LESSON = 1.0  # in turning: the shipped run had been through them all
 
 
 def shipped_tensors():
@@ -29,6 +29,9 @@ def shipped_tensors():
             axis = next(a.i for a in node.attribute if a.name == "axis")
             shape = [-1 if d == axis else 1 for d in range(packed.ndim)]
             values[node.output[0]] = packed.astype(np.float32) * scale.reshape(shape)
+        elif node.op_type == "Gather" and node.input[0].endswith(".int8"):  # the table of tokens
+            table = node.input[0].removesuffix(".int8")
+            values[table] = values[f"{table}.int8"].astype(np.float32) * values[f"{table}.scale"][:, None]
     return values
 
 

@@ -20,7 +20,7 @@ import torch
 from batches import Batches
 from drawings import Collection
 from hardware import BFLOAT16, DEVICE
-from losses import find, gather, lean, match, tell_apart
+from losses import find, follow, gather, lean, match, resemble, tell_apart
 from model import LAYERS, OneSpace, deepened
 from muon import Muon
 from photos import Album
@@ -42,6 +42,7 @@ def arguments():
     parser.add_argument("--photos", action=argparse.BooleanOptionalAction, default=True, help="train on photographs too")
     parser.add_argument("--photographed", type=int, default=104, help="classes of photos per step, two photos each")
     parser.add_argument("--explained", type=int, default=64, help="words of the dictionary per step")
+    parser.add_argument("--compared", type=int, default=384, help="words compared with names per step")
     parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--begin-with", help="a checkpoint whose weights a new run begins with; it may have fewer layers")
     parser.add_argument("--enter", type=float, default=0, help="share of the curriculum and the schedule that a new run has behind it, where it begins with trained weights")
@@ -135,10 +136,17 @@ def compute_loss(model, batch):
         loss, log = loss + photo_loss, log | photo_log
     words, meanings = texts[batch["photo_words"] : batch["told"]].chunk(2)
     log["dictionary"] = match(words, meanings, scale)
-    said = texts[batch["told"] :]
+    same = slice(batch["synonyms"])
+    one, log["synonyms"] = follow(words[same], meanings[same], i1, scale)
+    other, _ = follow(meanings[same], words[same], i1, scale)
+    words, names = texts[batch["told"] : batch["compared"]].chunk(2)
+    log["neighbours"] = resemble(words, names, scale, batch["shares"])
+    among, log["among"] = follow(words, batch["shares"] @ names, i1, scale)
+    said = texts[batch["compared"] :]
     log["turning"] = lean(turning, said, scale)
     apart, log["turning-right"] = tell_apart(turning, said, scale)
-    return loss + 0.4 * log["dictionary"] + 0.6 * log["turning"] + 0.4 * apart, log
+    loss = loss + 0.4 * log["dictionary"] + (one + other) / 2 + 0.5 * log["neighbours"] + among
+    return loss + 0.6 * log["turning"] + 0.4 * apart, log
 
 
 def compute_photo_loss(photos, pans, words, batch, scale):
@@ -170,7 +178,7 @@ class Run:
         self.optimizers = optimizers(self.model, options)
         self.data = Collection()
         self.album = Album(DEVICE) if options.photos else None
-        self.batches = Batches(self.data, self.album, Tokenizer(HERE.parent / "tokenizer.json"), options.seed, options.entries, photographed=options.photographed, explained=options.explained)
+        self.batches = Batches(self.data, self.album, Tokenizer(HERE.parent / "tokenizer.json"), options.seed, options.entries, photographed=options.photographed, explained=options.explained, compared=options.compared)
         self.step, self.seconds, self.averages, self.lesson = 0, 0.0, {}, 0.0
         self.interrupted = False
         self.ahead = ThreadPoolExecutor(1)  # draws the next batch while this one is learnt from

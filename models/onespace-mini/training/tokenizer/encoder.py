@@ -3,7 +3,8 @@ package @huggingface/tokenizers and gives the same ids (parity.mjs proves it).
 
 Text is NFKC-normalised and lower-cased, spaces become a leading "▁" of the word
 they precede, and byte-pair merges join characters into the vocabulary's tokens
-(Sennrich et al. 2016, arXiv:1508.07909). A character the vocabulary does not
+(Sennrich et al. 2016, arXiv:1508.07909); a word that is a token is not taken
+apart. A character the vocabulary does not
 have becomes its UTF-8 bytes, so every input has an encoding.
 """
 
@@ -66,8 +67,12 @@ class Tokenizer:
 
     def _piece(self, piece):
         if piece not in self.cache:
-            self.cache[piece] = [i for symbol in self._merge(piece) for i in self._ids(symbol)]
+            self.cache[piece] = [self.vocab[piece]] if piece in self.vocab else self.parts(piece)
         return self.cache[piece]
+
+    def parts(self, piece):
+        """Ids of what a piece is put together from."""
+        return [i for symbol in self._merge(piece) for i in self._ids(symbol)]
 
     def _merge(self, piece):
         """Applies the earliest-learned merge, leftmost first, until none applies."""

@@ -114,7 +114,7 @@ def tokenizer_json(tokens, merges):
             "dropout": None,
             "unk_token": "<unk>",
             "byte_fallback": True,
-            "ignore_merges": False,
+            "ignore_merges": True,
             "vocab": {token: i for i, token in enumerate(tokens)},
             "merges": merges,
         },
