@@ -12,7 +12,7 @@ export { BUNDLED_REVISION };
 
 const FILES = ['model.json', 'model.fp32.onnx', 'model.q8.onnx', 'tokenizer.json', 'weights.bin'];
 /** Where the 8-bit numbers of one matrix of the transformer lie in `weights.bin`: every modality passes them. */
-const MATRIX = { from: 3_371_520, to: 3_633_664 };
+const MATRIX = { from: 6_955_520, to: 7_217_664 };
 
 export interface ModelCopy {
   name?: string;

@@ -106,13 +106,13 @@ describe('a rollout', () => {
       default: { id: NEW, items: 2 },
       previous: { id: OLD, items: 2 },
     });
-    expect(await search('one')).toEqual({ ids: ['one', 'two'], model: NEW });
+    expect(await search('a thing called one')).toEqual({ ids: ['one', 'two'], model: NEW });
     expect((await put('three')).headers.get('x-onespace-model')).toBe(NEW);
     expect(await (await fetch(`${server.url}/health`)).json()).toMatchObject({ model: { revision: 'next' } });
 
     expect(await done('POST', '/rollback')).toMatchObject({ phase: 'candidate', default: { id: OLD, items: 3 } });
     expect((await search('three')).model).toBe(OLD);
-    expect((await search('three')).ids[0]).toBe('three');
+    expect((await search('a thing called three')).ids[0]).toBe('three');
     expect(await done('DELETE')).toMatchObject({ phase: 'none', default: { id: OLD, items: 3 } });
     expect(await problemOf(await server.json('/embed', { text: 'a', model: NEW }))).toMatchObject({ status: 404 });
     await put('four');
