@@ -14,7 +14,7 @@ import torch.nn.functional as F
 import captions
 from captions import CONCEPTS, MOTIONS, RELATIONS
 from dictionary import Dictionary
-from drawings import share
+from drawings import may_be_mirrored, share
 from hardware import DEVICE
 from motions import animations, moving_pictures, random_times, sequences, turning_pictures
 from neighbours import Neighbours
@@ -42,7 +42,7 @@ def pick(weights, rng):
 
 
 class Batches:
-    def __init__(self, data, album, tokenizer, seed, entries=160, coloured=24, animated=16, moved=14, turning=14, photographed=104, explained=64, compared=384):
+    def __init__(self, data, album, tokenizer, seed, entries=160, coloured=24, animated=16, moved=14, turning=14, photographed=104, explained=128, compared=192):
         """entries per step, of which `coloured` are tinted; clips per second step: `animated`
         by vendors, and `moved` pairs of opposite motions of our own; `turning` pairs of drawings
         that turn; `photographed` classes, two photos each, where there is an album; `explained`
@@ -50,7 +50,8 @@ class Batches:
         self.data, self.album, self.tokenizer = data, album, tokenizer
         self.photographed, self.explained, self.compared = photographed, explained, compared
         self.dictionary = Dictionary(album.words.unseen_synonyms if album else ())
-        self.neighbours = Neighbours(self.dictionary.untold, album.words.classes if album else ())
+        defined = {word for words, _ in self.dictionary.ours for word in words}  # there, and more exactly
+        self.neighbours = Neighbours(self.dictionary.untold | defined, album.words.classes if album else ())
         self.entries, self.coloured, self.animated, self.moved, self.turning = entries, coloured, animated, moved, turning
         self.rng = random.Random(seed)
         self.deck = []  # concepts still to be dealt in this round
@@ -59,6 +60,7 @@ class Batches:
         self.families = {}  # concepts of one subgroup look and mean alike: hard negatives
         for c in concepts:
             self.families.setdefault(CONCEPTS[c]["subgroup"], []).append(c)
+        self.mirrored = {c for c in concepts if may_be_mirrored(c)}
         self.clip_concepts = sorted(data.clips.of)
         self.movable = [c for c in concepts if share(c, "motion") >= 10]  # the rest: motions of unseen things
 
@@ -88,6 +90,13 @@ class Batches:
         if self.data.train.vendor[chosen] in MONOCHROME and self.rng.random() < 0.67:
             chosen = self.rng.choice(drawings)
         return chosen
+
+    def pixels(self, drawings):
+        """Bytes [n, S, S, 4]; of those that may be, every second is mirrored."""
+        pixels = self.data.train.pixels[torch.tensor(drawings, device=DEVICE)]
+        chosen = [k for k, d in enumerate(drawings) if int(self.data.train.concept[d]) in self.mirrored and self.rng.random() < 0.5]
+        pixels[chosen] = pixels[chosen].flip(2)
+        return pixels
 
     def choose_entries(self, progress):
         """[(concept, colour or None)]; the last ones come as pairs of the same thing in two colours."""
@@ -135,7 +144,7 @@ class Batches:
         second = [self.draw([k for k in of[c] if k != a] or [a]) for (c, _), a in zip(entries, first)]
         rows, columns = pick(EARLY_GRIDS if progress < LATE else LATE_GRIDS, self.rng)
         colours = colour_rows([colour for _, colour in entries] * 2, DEVICE)
-        drawn = self.data.train.pixels[torch.tensor(first + second, device=DEVICE)]
+        drawn = self.pixels(first + second)
         place = positions(rows, columns, [0.0], DEVICE)
         batch = {"entries": entries}
         # every second step names each entry twice, so that words meet words; the others save the time
@@ -171,17 +180,17 @@ class Batches:
         chosen = [self.data.clips.of[c] for c, _ in entries[: self.animated]]
         clips, clip_places = animations(self.data.clips, chosen, frames, rows, columns, self.rng)
 
-        swaps = 3  # of the pairs are "A then B" against "B then A"
+        swaps = 5  # of the pairs are "A then B" against "B then A"
         candidates = [k for k in range(self.animated, len(entries)) if share(entries[k][0], "motion") >= 10]
         moved = self.rng.sample(candidates, self.moved - swaps)
-        pixels = self.data.train.pixels[torch.tensor([first[k] for k in moved] * 2, device=DEVICE)]
+        pixels = torch.cat([self.pixels([first[k] for k in moved])] * 2)
         motion = torch.tensor(self.rng.choices(range(len(MOTIONS)), k=len(moved)), device=DEVICE)
         motion = torch.cat([motion, motion ^ 1])
         colours = colour_rows([entries[k][1] for k in moved] * 2, DEVICE)
         travelling = moving_pictures(pixels, motion, frames, rows, columns, colours)
 
-        a, b = (torch.tensor([first[k] for k in self.rng.sample(candidates, swaps)], device=DEVICE) for _ in range(2))
-        a_pixels, b_pixels = self.data.train.pixels[a], self.data.train.pixels[b]
+        a, b = ([first[k] for k in self.rng.sample(candidates, swaps)] for _ in range(2))
+        a_pixels, b_pixels = self.pixels(a), self.pixels(b)
         ordered = sequences(torch.cat([a_pixels, b_pixels]), torch.cat([b_pixels, a_pixels]), frames, rows, columns)
 
         own = torch.cat([travelling[: len(moved)], ordered[:swaps], travelling[len(moved) :], ordered[swaps:]])
@@ -195,7 +204,7 @@ class Batches:
             language = self.english_or_chinese()
             for half in (0, 1):
                 phrases[half].append(captions.moving(entries[k][0], MOTIONS[m ^ half], language, self.rng))
-        for i, j in zip(a.tolist(), b.tolist()):
+        for i, j in zip(a, b):
             language = self.english_or_chinese()
             phrases[0].append(captions.in_order(concept[i], concept[j], language, self.rng))
             phrases[1].append(captions.in_order(concept[j], concept[i], language, self.rng))
@@ -205,7 +214,7 @@ class Batches:
         """Pairs of the same drawing that turns clockwise and anticlockwise."""
         n, frames = self.turning, self.rng.randint(4, 6)
         concepts = self.rng.sample(self.movable, n)
-        pixels = self.data.train.pixels[torch.tensor([self.rng.choice(self.data.train.of[c]) for c in concepts] * 2, device=DEVICE)]
+        pixels = torch.cat([self.pixels([self.rng.choice(self.data.train.of[c]) for c in concepts])] * 2)
         direction = torch.tensor([1.0] * n + [-1.0] * n, device=DEVICE)
         lessons = torch.tensor([lesson * (self.rng.random() if self.rng.random() < REPEATED else 1) for _ in concepts] * 2, device=DEVICE)
         places = torch.stack([positions(4, 4, random_times(frames, self.rng), DEVICE) for _ in concepts] * 2)
@@ -221,7 +230,7 @@ class Batches:
         colours = [self.rng.sample(list(captions.COLOURS), 2) for _ in range(pairs)]
         things = [(self.rng.choice(self.movable), colours[k % pairs][k // pairs]) for k in range(2 * pairs)]
         drawn = [self.rng.choice(self.data.train.of[c]) for c, _ in things]
-        pixels = self.data.train.pixels[torch.tensor(drawn, device=DEVICE)]
+        pixels = self.pixels(drawn)
         relation = torch.tensor([self.rng.randrange(len(RELATIONS)) for _ in range(pairs)], device=DEVICE)
         recoloured = pairs // 3
         exchanged = things[:]

@@ -7,6 +7,7 @@ of (samples/selection.json).
 
 import json
 import pathlib
+import re
 import zlib
 
 import numpy as np
@@ -18,12 +19,20 @@ from hardware import DEVICE
 
 SELECTION = pathlib.Path(__file__).resolve().parents[3] / "samples" / "selection.json"
 MOVES = 0.5  # mean absolute change between frames above which a clip counts as moving
+# what means something else in a mirror, or nothing: symbols and flags, clocks, and what has a side in its name
+ONE_WAY_GROUPS, CLOCKS = {8, 9}, 58  # emojibase's numbers
+ONE_WAY_NAMES = re.compile(r"left|right|clockwise|moon")
 KEY_TO_CONCEPT = {c["key"]: i for i, c in enumerate(CONCEPTS)}
 
 
 def share(concept, purpose):
     """0..99, fixed for a concept and a purpose: the basis of every split."""
     return zlib.crc32(f"{purpose}:{CONCEPTS[concept]['key']}".encode()) % 100
+
+
+def may_be_mirrored(concept):
+    c = CONCEPTS[concept]
+    return c["group"] not in ONE_WAY_GROUPS and c["subgroup"] != CLOCKS and not ONE_WAY_NAMES.search(c["text"]["en"][0])
 
 
 def sample_files():

@@ -51,12 +51,12 @@ def shares(word_vectors, name_vectors):
 
 
 class Neighbours:
-    def __init__(self, untold, names=()):
-        """untold: words that are to stand nowhere; names: of photos, beside those of drawings."""
+    def __init__(self, others, names=()):
+        """others: words that are not to be compared; names: of photos, beside those of drawings."""
         vectors = Vectors()
         said = {text.lower() for c in CONCEPTS for text in c["text"]["en"] + c["synonyms"]["train"]} | {name.lower() for name in names}
         self.names, self.name_vectors = vectors.known(sorted(said))
-        words, word_vectors = vectors.known([word for word, rank in vectors.rows.items() if rank < COMMON and word not in said and word not in untold])
+        words, word_vectors = vectors.known([word for word, rank in vectors.rows.items() if rank < COMMON and word not in said and word not in others])
         alike = word_vectors @ self.name_vectors.T
         near = alike.max(1) > NEAR
         self.words = [word for word, is_near in zip(words, near) if is_near]

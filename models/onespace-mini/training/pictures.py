@@ -165,13 +165,13 @@ def still_pictures(pixels, rows, columns, strength=1.0, colours=None):
     along = max(0.0, 1 - room) * 0.8  # a drawing may lie anywhere along the longer side
     cx = uniform(n, -centre, centre, device) + (uniform(n, -along, along, device) if width > height else 0)
     cy = uniform(n, -centre, centre, device) + (uniform(n, -along, along, device) if height > width else 0)
-    scale = uniform(n, 1 - 0.3 * strength, 1 + 0.12 * strength, device) * room
+    scale = uniform(n, 1 - 0.45 * strength, 1 + 0.15 * strength, device) * room
     angle = uniform(n, -0.22, 0.22, device) * strength
     x = place(premultiplied(pixels), height, width, cx, cy, scale, angle, uniform(n, -0.1, 0.1, device).exp())
     if colours is not None:
         chosen = (~colours[:, 0].isnan()).nonzero().flatten()
         x[chosen] = tint(x[chosen], colours[chosen])
-    x = blur(outline(jitter(x), 0.22 * strength))
+    x = blur(outline(jitter(x), 0.35 * strength))
     return patchify(over(x, backgrounds(n, height, width, 0.85 - 0.35 * strength, device)))
 
 

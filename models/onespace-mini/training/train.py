@@ -41,8 +41,8 @@ def arguments():
     parser.add_argument("--entries", type=int, default=160, help="concepts per step")
     parser.add_argument("--photos", action=argparse.BooleanOptionalAction, default=True, help="train on photographs too")
     parser.add_argument("--photographed", type=int, default=104, help="classes of photos per step, two photos each")
-    parser.add_argument("--explained", type=int, default=64, help="words of the dictionary per step")
-    parser.add_argument("--compared", type=int, default=384, help="words compared with names per step")
+    parser.add_argument("--explained", type=int, default=128, help="words of the dictionary per step")
+    parser.add_argument("--compared", type=int, default=192, help="words compared with names per step")
     parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--begin-with", help="a checkpoint whose weights a new run begins with; it may have fewer layers")
     parser.add_argument("--enter", type=float, default=0, help="share of the curriculum and the schedule that a new run has behind it, where it begins with trained weights")
@@ -136,16 +136,15 @@ def compute_loss(model, batch):
         loss, log = loss + photo_loss, log | photo_log
     words, meanings = texts[batch["photo_words"] : batch["told"]].chunk(2)
     log["dictionary"] = match(words, meanings, scale)
-    same = slice(batch["synonyms"])
-    one, log["synonyms"] = follow(words[same], meanings[same], i1, scale)
-    other, _ = follow(meanings[same], words[same], i1, scale)
+    synonyms = slice(batch["synonyms"])
+    same, log["synonyms"] = follow(words[synonyms], meanings[synonyms], i1, scale)
     words, names = texts[batch["told"] : batch["compared"]].chunk(2)
     log["neighbours"] = resemble(words, names, scale, batch["shares"])
     among, log["among"] = follow(words, batch["shares"] @ names, i1, scale)
     said = texts[batch["compared"] :]
     log["turning"] = lean(turning, said, scale)
     apart, log["turning-right"] = tell_apart(turning, said, scale)
-    loss = loss + 0.4 * log["dictionary"] + (one + other) / 2 + 0.5 * log["neighbours"] + among
+    loss = loss + 0.4 * log["dictionary"] + 2 * same + 0.5 * log["neighbours"] + among
     return loss + 0.6 * log["turning"] + 0.4 * apart, log
 
 
