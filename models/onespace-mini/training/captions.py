@@ -14,13 +14,25 @@ DATA = pathlib.Path(__file__).resolve().parent / "work" / "data"
 CONCEPTS = json.loads((DATA / "concepts.json").read_text(encoding="utf-8"))
 
 # How often each language is spoken in training.
-LANGUAGES = {"en": 0.38, "zh": 0.24, "ja": 0.06, "de": 0.06, "fr": 0.06, "es": 0.06, "ko": 0.035, "pt": 0.035, "it": 0.035, "ru": 0.035}
+LANGUAGES = {"en": 0.33, "zh": 0.21, "ja": 0.07, "de": 0.07, "fr": 0.07, "es": 0.07, "ko": 0.045, "pt": 0.045, "it": 0.045, "ru": 0.045}
 
 TEMPLATES = {
     "en": ["a picture of {}", "{} emoji", "an icon of {}", "a photo of {}", "a {}", "a {}", "a {}", "the {}", "a drawing of {}", "{} symbol"]
     + ["an image of a {}", "find a {}", "where is the {}?", "I want a {}", "can you find {}?", "search for {}", "please give me {} photos", "this is a {}", "something like a {}"],
     "zh": ["{}的图片", "一个{}", "{}表情", "{}图标", "一张{}的照片", "一只{}", "找一张{}的图", "我要{}", "给我{}", "搜索{}", "哪里有{}", "这是{}", "画着{}的图"],
+    # articles of any gender: which one a word has is not known here
+    "ja": ["{}の写真", "{}の絵", "{}の画像", "{}のアイコン", "{}を見せて", "{}を探して", "{}はどこ", "これは{}です"],
+    "de": ["ein {}", "eine {}", "einen {}", "der {}", "die {}", "das {}", "ein Bild von {}", "ein Foto von {}", "finde {}", "zeig mir ein {}", "zeig mir eine {}", "wo ist {}?"],
+    "fr": ["un {}", "une {}", "le {}", "la {}", "l'{}", "des {}", "une photo de {}", "une image de {}", "trouve un {}", "montre-moi une {}", "où est {} ?"],
+    "es": ["un {}", "una {}", "el {}", "la {}", "unos {}", "una foto de {}", "una imagen de {}", "busca un {}", "muéstrame una {}", "¿dónde está {}?"],
+    "ko": ["{} 사진", "{} 그림", "{} 이미지", "{} 아이콘", "{} 찾아줘", "{} 보여줘", "이것은 {}"],
+    "pt": ["um {}", "uma {}", "o {}", "a {}", "uma foto de {}", "uma imagem de {}", "procure um {}", "mostre uma {}", "onde está {}?"],
+    "it": ["un {}", "una {}", "un'{}", "il {}", "la {}", "l'{}", "una foto di {}", "un'immagine di {}", "trova un {}", "mostrami una {}", "dov'è {}?"],
+    "ru": ["{} фото", "{} картинка", "{} рисунок", "это {}", "найди: {}", "где {}?", "вот {}"],
 }
+# Share of captions that are asked: where phrases are put together too, and elsewhere.
+ASKED = {"en": 0.18, "zh": 0.18}
+ASKED_ELSEWHERE = 0.35
 # Phrases are also put together from these, so that many ways of asking are met and none is learnt by heart.
 OPENERS = {
     "en": ["please find", "get me", "give me", "let me see", "could you find", "is there", "search for", "I need", "we want", "fetch", "look up", "display", "pick", "bring up", "which one is"],
@@ -35,6 +47,14 @@ CLOSERS = {"en": ["", "", "", "", "?", " please", " for me", " here", " in this 
 UNSEEN_TEMPLATES = {
     "en": ["show me {}", "do you have any {} pictures?", "I am looking for {}"],
     "zh": ["帮我找{}", "有没有{}", "我想看{}"],
+    "ja": ["{}が見たい"],
+    "de": ["ich suche eine {}"],
+    "fr": ["je cherche un {}"],
+    "es": ["quiero ver un {}"],
+    "ko": ["{} 어디 있어"],
+    "pt": ["quero ver uma {}"],
+    "it": ["sto cercando un {}"],
+    "ru": ["покажи {}"],
 }
 
 # name -> (RGB, names in the languages whose adjectives do not change with the noun)
@@ -125,12 +145,13 @@ def articles(text):
 
 
 def asked(words, language, rng):
-    """Words in one of TEMPLATES, or in a phrase put together."""
-    if rng.random() < 0.5:
-        return articles(rng.choice(TEMPLATES[language]).format(words))
-    form = rng.choice(FORMS[language]).format(words)
-    gap = " " if language == "en" else ""
-    return articles(f"{rng.choice(OPENERS[language])}{gap}{form}{rng.choice(CLOSERS[language])}")
+    """Words in one of TEMPLATES, or, in English and Chinese, in a phrase put together."""
+    if language not in FORMS or rng.random() < 0.5:
+        phrase = rng.choice(TEMPLATES[language]).format(words)
+    else:
+        gap = " " if language == "en" else ""
+        phrase = f"{rng.choice(OPENERS[language])}{gap}{rng.choice(FORMS[language]).format(words)}{rng.choice(CLOSERS[language])}"
+    return articles(phrase) if language == "en" else phrase
 
 
 def templated(concept, language, rng):
@@ -141,7 +162,7 @@ def coloured(concept, colour, language, rng):
     """"red automobile", "a red car", "红色汽车"."""
     adjective = rng.choice(COLOURS[colour][1][language])
     phrase = f"{adjective} {noun(concept, language, rng)}" if language == "en" else adjective + noun(concept, language, rng)
-    if rng.random() < 0.3 and language in TEMPLATES:
+    if rng.random() < 0.3:
         return asked(phrase, language, rng)
     return phrase
 
@@ -151,14 +172,14 @@ def caption(concept, rng, language=None):
     language = language or speak(rng)
     name, *tags = CONCEPTS[concept]["text"][language]
     joint = "、" if language in ("zh", "ja") else " "
-    kind = rng.random()
-    if language in TEMPLATES and kind < 0.18:
+    if rng.random() < ASKED.get(language, ASKED_ELSEWHERE):
         return templated(concept, language, rng)
-    if kind < 0.25 and language == "en" and CONCEPTS[concept]["synonyms"]["train"]:
+    kind = rng.random()
+    if kind < 0.1 and language == "en" and CONCEPTS[concept]["synonyms"]["train"]:
         return rng.choice(CONCEPTS[concept]["synonyms"]["train"])
-    if kind < 0.36 and len(tags) >= 2:
+    if kind < 0.22 and len(tags) >= 2:
         return joint.join(rng.sample(tags, min(len(tags), rng.randint(1, 4))))
-    if kind < 0.46 and tags:
+    if kind < 0.34 and tags:
         return joint.join([name] + rng.sample(tags, min(len(tags), rng.randint(1, 3))))
     return name
 

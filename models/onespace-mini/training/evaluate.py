@@ -240,9 +240,10 @@ def unseen_words(encoder, data):
             rows.append([f"{name} -> {style}", len(asked), *numbers(recall(encoder.texts(list(asked)), gallery, list(asked.values()), drawings.concept))])
     drawings = data.unseen["openmoji"]
     gallery = encoder.stills(drawings.pixels)
-    for language in ("en", "zh"):
-        for template in captions.UNSEEN_TEMPLATES[language]:
-            queries = encoder.texts([captions.articles(template.format(label(c, language))) for c in drawings.concept])
+    for language, templates in captions.UNSEEN_TEMPLATES.items():
+        for template in templates:
+            phrases = [template.format(label(c, language)) for c in drawings.concept]
+            queries = encoder.texts([captions.articles(p) if language == "en" else p for p in phrases])
             rows.append([f"\"{template}\" -> openmoji", len(queries), *numbers(recall(queries, gallery, drawings.concept, drawings.concept))])
     note = "English words (from WordNet) that stand in no caption of training: half of them stand in the dictionary that training reads, or among its words with neighbours, where words meet words and are never said of a picture; the others stand nowhere. Then ways of asking never used in training."
     return "Words and phrasings never seen", note, table(["query -> gallery", "queries", "R@1", "R@5", "R@10"], rows)

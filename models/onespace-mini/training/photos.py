@@ -93,7 +93,7 @@ class Words:
         return self.templated(word, language, rng)
 
     def templated(self, word, language, rng):
-        if language in captions.TEMPLATES and rng.random() < 0.3:
+        if rng.random() < 0.3:
             return captions.asked(word, language, rng)
         return word
 
