@@ -20,8 +20,8 @@ TEMPLATES = {
     "en": ["a picture of {}", "{} emoji", "an icon of {}", "a photo of {}", "a {}", "a {}", "a {}", "the {}", "a drawing of {}", "{} symbol"]
     + ["an image of a {}", "find a {}", "where is the {}?", "I want a {}", "can you find {}?", "search for {}", "please give me {} photos", "this is a {}", "something like a {}"],
     "zh": ["{}的图片", "一个{}", "{}表情", "{}图标", "一张{}的照片", "一只{}", "找一张{}的图", "我要{}", "给我{}", "搜索{}", "哪里有{}", "这是{}", "画着{}的图"],
-    # articles of any gender: which one a word has is not known here
     "ja": ["{}の写真", "{}の絵", "{}の画像", "{}のアイコン", "{}を見せて", "{}を探して", "{}はどこ", "これは{}です"],
+    # articles of any gender: which one a word has is not known here
     "de": ["ein {}", "eine {}", "einen {}", "der {}", "die {}", "das {}", "ein Bild von {}", "ein Foto von {}", "finde {}", "zeig mir ein {}", "zeig mir eine {}", "wo ist {}?"],
     "fr": ["un {}", "une {}", "le {}", "la {}", "l'{}", "des {}", "une photo de {}", "une image de {}", "trouve un {}", "montre-moi une {}", "où est {} ?"],
     "es": ["un {}", "una {}", "el {}", "la {}", "unos {}", "una foto de {}", "una imagen de {}", "busca un {}", "muéstrame una {}", "¿dónde está {}?"],
@@ -30,9 +30,6 @@ TEMPLATES = {
     "it": ["un {}", "una {}", "un'{}", "il {}", "la {}", "l'{}", "una foto di {}", "un'immagine di {}", "trova un {}", "mostrami una {}", "dov'è {}?"],
     "ru": ["{} фото", "{} картинка", "{} рисунок", "это {}", "найди: {}", "где {}?", "вот {}"],
 }
-# Share of captions that are asked: where phrases are put together too, and elsewhere.
-ASKED = {"en": 0.18, "zh": 0.18}
-ASKED_ELSEWHERE = 0.35
 # Phrases are also put together from these, so that many ways of asking are met and none is learnt by heart.
 OPENERS = {
     "en": ["please find", "get me", "give me", "let me see", "could you find", "is there", "search for", "I need", "we want", "fetch", "look up", "display", "pick", "bring up", "which one is"],
@@ -43,6 +40,8 @@ FORMS = {
     "zh": ["{}", "一个{}", "{}的图片", "{}的照片", "一张{}的图", "关于{}的图片", "带{}的图", "{}图", "小{}"],
 }
 CLOSERS = {"en": ["", "", "", "", "?", " please", " for me", " here", " in this folder", " if you can"], "zh": ["", "", "", "", "吗", "，谢谢", "好吗", "？", "的那张"]}
+# Share of captions that are asked: in the languages whose phrases are put together, and in the others.
+ASKED, ASKED_ELSEWHERE = 0.18, 0.35
 # Only ever asked in the evaluation.
 UNSEEN_TEMPLATES = {
     "en": ["show me {}", "do you have any {} pictures?", "I am looking for {}"],
@@ -144,14 +143,19 @@ def articles(text):
     return re.sub(r"\ba (?=[aeiou])", "an ", text)
 
 
+def filled(template, language, *words):
+    """Words in a template, with the English article they ask for."""
+    phrase = template.format(*words)
+    return articles(phrase) if language == "en" else phrase
+
+
 def asked(words, language, rng):
     """Words in one of TEMPLATES, or, in English and Chinese, in a phrase put together."""
     if language not in FORMS or rng.random() < 0.5:
-        phrase = rng.choice(TEMPLATES[language]).format(words)
-    else:
-        gap = " " if language == "en" else ""
-        phrase = f"{rng.choice(OPENERS[language])}{gap}{rng.choice(FORMS[language]).format(words)}{rng.choice(CLOSERS[language])}"
-    return articles(phrase) if language == "en" else phrase
+        return filled(rng.choice(TEMPLATES[language]), language, words)
+    gap = " " if language == "en" else ""
+    template = f"{rng.choice(OPENERS[language])}{gap}{rng.choice(FORMS[language])}{rng.choice(CLOSERS[language])}"
+    return filled(template, language, words)
 
 
 def templated(concept, language, rng):
@@ -172,7 +176,7 @@ def caption(concept, rng, language=None):
     language = language or speak(rng)
     name, *tags = CONCEPTS[concept]["text"][language]
     joint = "、" if language in ("zh", "ja") else " "
-    if rng.random() < ASKED.get(language, ASKED_ELSEWHERE):
+    if rng.random() < (ASKED if language in FORMS else ASKED_ELSEWHERE):
         return templated(concept, language, rng)
     kind = rng.random()
     if kind < 0.1 and language == "en" and CONCEPTS[concept]["synonyms"]["train"]:
@@ -185,7 +189,7 @@ def caption(concept, rng, language=None):
 
 
 def moving(concept, motion, language, rng):
-    return articles(rng.choice(MOTION_PHRASES[language][motion]).format(label(concept, language)))
+    return filled(rng.choice(MOTION_PHRASES[language][motion]), language, label(concept, language))
 
 
 def in_order(first, second, language, rng):

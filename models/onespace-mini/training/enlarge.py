@@ -12,14 +12,13 @@ import os
 import torch
 
 from captions import articles
-from dictionary import Dictionary
 from evaluate import Encoder
 from export import HERE, MODEL
 from hardware import DEVICE
 from losses import resemble
 from model import WIDTH, OneSpace, depth
-from neighbours import Neighbours, shares
-from photos import Album
+from neighbours import shares
+from tokenizer.add_words import all_neighbours
 from tokenizer.encoder import Tokenizer
 
 WORDS = 1024  # per step
@@ -75,12 +74,11 @@ if __name__ == "__main__":
     torch.manual_seed(1)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
     tokenizer = Tokenizer(MODEL / "tokenizer.json")
-    words = Album(DEVICE, training=False).words
     state = torch.load(options.checkpoint, map_location="cpu")
     old = grow(state, tokenizer)
     model = OneSpace(depth(state["model"])).to(DEVICE)
     model.load_state_dict(state["model"])
-    learn(model, old, tokenizer, Neighbours(Dictionary(words.unseen_synonyms).untold, words.classes), options.steps)
+    learn(model, old, tokenizer, all_neighbours(), options.steps)
     state["model"] = model.state_dict()
     torch.save(state, options.output)
     print(f"{old} -> {len(tokenizer)} tokens")

