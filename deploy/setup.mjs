@@ -209,7 +209,7 @@ const STEPS = {
   ffmpeg: provideFfmpeg,
   build,
   // For the tests alone; Chroma's server is 400 MB.
-  chroma: () => installPackages('test/index/chroma', "the tests' Chroma server"),
+  chroma: () => installPackages('test/store/chroma/server', "the tests' Chroma server"),
   tools: provideTestTools,
 };
 const USUAL = ['packages', 'faiss', 'ffmpeg', 'build'];

@@ -1,17 +1,17 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import type { Embedding } from '../src/embedding.js';
-import { Problem } from '../src/errors.js';
-import { MAX_INPUTS } from '../src/limits.js';
-import { settleAll } from '../src/settle.js';
-import { filesContent, inputContent, jsonContent } from './bodies.js';
-import { RED_SQUARE, RED_TO_BLUE } from './examples.js';
-import { Input } from './input.js';
-import { answerWith, chosenModel, MODEL, ModelQuery } from './model-choice.js';
-import { embedOptions, jsonBody, noFile, openOptions, receiveEach, receiveInput } from './read-input.js';
-import { acceptRawBodies, bringsFiles, type ReceivedFile } from './receive.js';
-import { AnyObject, ModalityName, RoleName, Text, Vector, vectorToJson } from './schemas.js';
+import { Problem } from '../src/common/errors.js';
+import type { Embedding } from '../src/embedding/embedding.js';
+import { acceptRawBodies, bringsFiles, type ReceivedFile } from '../src/http/body/multipart.js';
+import { embedOptions, jsonBody, noFile, openOptions, receiveEach, receiveInput } from '../src/http/body/read-input.js';
+import { answerWith, chosenModel, MODEL, ModelQuery } from '../src/http/model-selection.js';
+import { MAX_INPUTS } from '../src/http/request-limits.js';
+import { filesContent, inputContent, jsonContent } from '../src/http/schemas/body-content.js';
+import { AnyObject, ModalityName, RoleName, Text, Vector, vectorToJson } from '../src/http/schemas/common.js';
+import { RED_SQUARE, RED_TO_BLUE } from '../src/http/schemas/examples.js';
+import { Input } from '../src/http/schemas/input.js';
+import { settleAll } from '../src/lib/map-concurrent.js';
 
 export const Embedded = Type.Object(
   {

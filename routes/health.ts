@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
-import type { VectorStore } from '../src/index/store.js';
-import { limitsOf } from '../src/limits.js';
+import { limitsOf } from '../src/http/request-limits.js';
+import { Counts, Limits } from '../src/http/schemas/common.js';
 import type { ServedModel } from '../src/serving/served-model.js';
-import { Counts, Limits } from './schemas.js';
+import type { VectorStore } from '../src/store/vector-store.js';
 
 const Index = Type.Object(
   {

@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
-import { Problem } from '../src/errors.js';
-import { MAX_DELETED_IDS } from '../src/limits.js';
-import { jsonContent } from './bodies.js';
-import { answerWith, chosenModel, MODEL } from './model-choice.js';
-import { jsonBody } from './read-input.js';
-import { Filter, Id, itemToJson, ModalityName, StoredItem, vectorToJson } from './schemas.js';
+import { Problem } from '../src/common/errors.js';
+import { jsonBody } from '../src/http/body/read-input.js';
+import { answerWith, chosenModel, MODEL } from '../src/http/model-selection.js';
+import { MAX_DELETED_IDS } from '../src/http/request-limits.js';
+import { jsonContent } from '../src/http/schemas/body-content.js';
+import { Filter, Id, itemToJson, ModalityName, StoredItem, vectorToJson } from '../src/http/schemas/common.js';
 
 const ItemPath = Type.Object({ id: Id });
 const ItemQuery = Type.Object(

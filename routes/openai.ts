@@ -1,21 +1,28 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import type { Static } from 'typebox';
-import type { Embedding } from '../src/embedding.js';
-import type { Role } from '../src/encoder/encoder.js';
-import type { ModelManifest } from '../src/encoder/manifest.js';
-import { Problem } from '../src/errors.js';
-import type { JsonInput } from '../src/inputs/inputs.js';
-import { limitsOf } from '../src/limits.js';
-import { inputsOf } from '../src/openai/content.js';
+import { Problem } from '../src/common/errors.js';
+import { shorten, toBase64 } from '../src/common/vector.js';
+import type { Embedding } from '../src/embedding/embedding.js';
+import { inputsOf } from '../src/http/body/openai-content.js';
+import { embedOptions, jsonBody, openOptions } from '../src/http/body/read-input.js';
+import { answerWith, chosenModel } from '../src/http/model-selection.js';
+import { limitsOf } from '../src/http/request-limits.js';
+import { jsonContent } from '../src/http/schemas/body-content.js';
+import { vectorToJson } from '../src/http/schemas/common.js';
+import {
+  EmbeddingsBody,
+  EmbeddingsReply,
+  EXAMPLES,
+  ModelCard,
+  ModelList,
+  ModelPath,
+} from '../src/http/schemas/openai.js';
+import type { Role } from '../src/inference/encoder.js';
+import type { JsonInput } from '../src/inputs/json-input.js';
+import { settleAll } from '../src/lib/map-concurrent.js';
+import type { ModelManifest } from '../src/models/manifest.js';
 import type { ServedModel } from '../src/serving/served-model.js';
-import { settleAll } from '../src/settle.js';
-import { shorten, toBase64 } from '../src/vector.js';
-import { jsonContent } from './bodies.js';
-import { answerWith, chosenModel } from './model-choice.js';
-import { EmbeddingsBody, EmbeddingsReply, EXAMPLES, ModelCard, ModelList, ModelPath } from './openai-schemas.js';
-import { embedOptions, jsonBody, openOptions } from './read-input.js';
-import { vectorToJson } from './schemas.js';
 
 /** What clients of OpenAI's embeddings interface call; their errors are problem documents with an `error` member. */
 export const openAiRoutes: FastifyPluginAsyncTypebox = async (app) => {

@@ -2,22 +2,30 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import { Problem } from '../src/errors.js';
-import type { Metadata } from '../src/index/store.js';
-import { givenNames } from '../src/inputs/inputs.js';
-import type { OpenOptions } from '../src/inputs/media-urls.js';
+import { Problem } from '../src/common/errors.js';
+import { toUnitVector } from '../src/common/vector.js';
+import { acceptRawBodies, bringsFiles } from '../src/http/body/multipart.js';
+import { embedOptions, jsonBody, openOptions, receiveInputs } from '../src/http/body/read-input.js';
+import { answerWith, chosenModel, MODEL, ModelQuery } from '../src/http/model-selection.js';
+import { MAX_ITEMS } from '../src/http/request-limits.js';
+import { inputContent, jsonContent } from '../src/http/schemas/body-content.js';
+import {
+  AnyObject,
+  Id,
+  itemToJson,
+  MetadataObject,
+  ModalityName,
+  Numbers,
+  StoredItem,
+} from '../src/http/schemas/common.js';
+import { RED_SQUARE } from '../src/http/schemas/examples.js';
+import { INPUT } from '../src/http/schemas/input.js';
+import { givenNames } from '../src/inputs/json-input.js';
 import type { InputPart } from '../src/inputs/part.js';
+import type { OpenOptions } from '../src/inputs/url/media-url.js';
 import type { NewItem } from '../src/items/put-items.js';
-import { MAX_ITEMS } from '../src/limits.js';
 import type { ServedModel } from '../src/serving/served-model.js';
-import { toUnitVector } from '../src/vector.js';
-import { inputContent, jsonContent } from './bodies.js';
-import { RED_SQUARE } from './examples.js';
-import { INPUT } from './input.js';
-import { answerWith, chosenModel, MODEL, ModelQuery } from './model-choice.js';
-import { embedOptions, jsonBody, openOptions, receiveInputs } from './read-input.js';
-import { acceptRawBodies, bringsFiles } from './receive.js';
-import { AnyObject, Id, itemToJson, MetadataObject, ModalityName, Numbers, StoredItem } from './schemas.js';
+import type { Metadata } from '../src/store/vector-store.js';
 
 const Labels = { id: Type.Optional(Id), metadata: Type.Optional(MetadataObject) };
 /** What may stand beside files. */

@@ -1,17 +1,26 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
-import { MAX_PARTS } from '../src/limits.js';
-import { openTerms, type Term } from '../src/search/terms.js';
+import { acceptRawBodies, bringsFiles } from '../src/http/body/multipart.js';
+import { embedOptions, jsonBody, openOptions, receiveInput } from '../src/http/body/read-input.js';
+import { answerWith, chosenModel, isModelNamed, MODEL, ModelQuery, rolloutKey } from '../src/http/model-selection.js';
+import { whenSent } from '../src/http/plugins/request-context.js';
+import { MAX_PARTS } from '../src/http/request-limits.js';
+import { inputContent, jsonContent } from '../src/http/schemas/body-content.js';
+import {
+  Filter,
+  foundToJson,
+  Id,
+  Included,
+  ModalityName,
+  Numbers,
+  ScoredItem,
+  TopK,
+} from '../src/http/schemas/common.js';
+import { RED_SQUARE } from '../src/http/schemas/examples.js';
+import { INPUT } from '../src/http/schemas/input.js';
+import { openTerms, type Term } from '../src/search/query-terms.js';
 import type { ServedModel } from '../src/serving/served-model.js';
-import { inputContent, jsonContent } from './bodies.js';
-import { RED_SQUARE } from './examples.js';
-import { INPUT } from './input.js';
-import { answerWith, chosenModel, isModelNamed, MODEL, ModelQuery, rolloutKey } from './model-choice.js';
-import { embedOptions, jsonBody, openOptions, receiveInput } from './read-input.js';
-import { acceptRawBodies, bringsFiles } from './receive.js';
-import { whenSent } from './request.js';
-import { Filter, foundToJson, Id, Included, ModalityName, Numbers, ScoredItem, TopK } from './schemas.js';
 
 const OPTIONS = {
   top_k: TopK,

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
-import { jsonContent } from './bodies.js';
-import { jsonBody } from './read-input.js';
+import { jsonBody } from '../src/http/body/read-input.js';
+import { jsonContent } from '../src/http/schemas/body-content.js';
 
 const percent = (description: string) => Type.Number({ minimum: 0, maximum: 100, description });
 const SHARE = percent('Percent of searches that the candidate answers.');

@@ -1,27 +1,27 @@
 import path from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
-import { Access } from './access.js';
 import type { Config } from './config.js';
-import { type Embedding, embeddingCodec, sizeOfEmbedding } from './embedding.js';
-import { Cache } from './encoder/cache.js';
-import { ColdCache } from './encoder/cold-cache.js';
-import { readGpus } from './gpu.js';
-import { Inputs } from './inputs/inputs.js';
-import { MediaUrls } from './inputs/media-urls.js';
-import { RemoteFiles } from './inputs/remote.js';
-import { UrlHosts } from './inputs/url-hosts.js';
-import { Ffmpeg } from './media/ffmpeg.js';
-import { clearSpool } from './media/spool.js';
-import { Metrics } from './metrics.js';
-import { Permits } from './permits.js';
-import { openModels } from './rollout/open-models.js';
+import { ColdCache } from './embedding/disk-cache.js';
+import { type Embedding, embeddingCodec, sizeOfEmbedding } from './embedding/embedding.js';
+import { Cache } from './embedding/embedding-cache.js';
+import { Permits } from './http/admission-control.js';
+import { Access } from './http/api-keys.js';
+import { Inputs } from './inputs/json-input.js';
+import { UrlHosts } from './inputs/url/allowed-hosts.js';
+import { RemoteFiles } from './inputs/url/fetch-remote.js';
+import { MediaUrls } from './inputs/url/media-url.js';
+import { clearSpool } from './media/upload.js';
+import { Ffmpeg } from './media/video/ffmpeg.js';
+import { readGpus } from './observability/gpu.js';
+import { Metrics } from './observability/metrics.js';
+import { RolloutMetrics } from './rollout/metrics.js';
+import { openModels } from './rollout/restore.js';
 import { Rollout } from './rollout/rollout.js';
-import { RolloutMetrics } from './rollout/rollout-metrics.js';
-import { Searches } from './rollout/searches.js';
-import { StateFile } from './rollout/state.js';
-import { Writes } from './rollout/writes.js';
-import { ModelLoader } from './serving/loader.js';
-import type { Models } from './serving/models.js';
+import { Searches } from './rollout/search-router.js';
+import { StateFile } from './rollout/state-file.js';
+import { Writes } from './rollout/write-router.js';
+import { ModelLoader } from './serving/load-model.js';
+import type { Models } from './serving/model-registry.js';
 
 /** Everything behind the routes: made once per process, handed to them by `app.service`. */
 export interface Service {

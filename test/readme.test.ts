@@ -46,7 +46,7 @@ beforeAll(async () => {
   server = await startServer();
   home = await mkdtemp(path.join(tmpdir(), 'onespace-home-'));
   await symlink(path.resolve('samples/photos'), path.join(home, 'Pictures'));
-  await run(process.execPath, ['dist/src/cli.js', '--url', server.url, 'index', 'samples']);
+  await run(process.execPath, ['dist/src/cli/main.js', '--url', server.url, 'index', 'samples']);
   samples = await idsOf();
 });
 afterAll(async () => {
@@ -61,7 +61,7 @@ describe('README', () => {
     const here = command
       .replace('./onespace-mini-next', next)
       .replaceAll('localhost:8000', server.url.replace('http://', ''))
-      .replace(/^npx onespace/, 'node dist/src/cli.js');
+      .replace(/^npx onespace/, 'node dist/src/cli/main.js');
     const { stdout } = await run('bash', ['-o', 'pipefail', '-c', here], {
       env: { ...process.env, HOME: home, ONESPACE_URL: server.url },
     });

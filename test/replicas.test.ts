@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type ChromaServer, startChroma } from './index/chroma-server.js';
+import { type ChromaServer, startChroma } from './store/chroma/chroma-server.js';
 
 const haproxy = spawnSync('haproxy', ['-v']).status === 0;
 const folder = await mkdtemp(path.join(tmpdir(), 'onespace-replicas-'));

@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-const cli = (...args: string[]) => run(process.execPath, ['dist/src/cli.js', '--url', server.url, ...args]);
+const cli = (...args: string[]) => run(process.execPath, ['dist/src/cli/main.js', '--url', server.url, ...args]);
 
 async function first(text: string, modality: string): Promise<string | undefined> {
   const reply = await server.json('/retrieve', { text, modal_type: modality, top_k: 1 });

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { buildApp } from '../src/app.js';
+import type { ProblemDocument } from '../src/common/errors.js';
 import { loadConfig } from '../src/config.js';
-import type { ProblemDocument } from '../src/errors.js';
 
 /** A real service on a free port of this machine, with a data folder of its own. */
 export interface TestServer {

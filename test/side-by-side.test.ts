@@ -2,7 +2,7 @@ import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectSame, openGemma } from './encoder/parity.js';
+import { expectSame, openGemma } from './inference/families/parity.js';
 import { THIS } from './model-copies.js';
 import { startServer, type TestServer } from './server.js';
 import { writeTinyGemma } from './tiny/gemma.js';

@@ -24,9 +24,9 @@ import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { decodeMedia } from '../../src/media/decode.js';
-import { Ffmpeg } from '../../src/media/ffmpeg.js';
 import { type FrameSampling, fitToShape } from '../../src/media/frame.js';
-import { receive } from '../../src/media/spool.js';
+import { receive } from '../../src/media/upload.js';
+import { Ffmpeg } from '../../src/media/video/ffmpeg.js';
 
 const SAMPLING: FrameSampling = { side: 224, patch: 16, framesPerSecond: 1, minFrames: 4, maxFrames: 12 };
 const LIMITS = { maxPixels: 100_000_000, maxVideoSeconds: 600, timeoutMs: 120_000 };

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Connection, formOf, putItems, ServiceError } from '../client/index.js';
-import { Progress } from './progress.js';
+import { Progress } from './progress-bar.js';
 
 const MEDIA = /\.(jpe?g|png|webp|avif|heic|gif|tiff?|mp4|m4v|mov|webm|mkv|avi)$/i;
 /** Metadata of the files of a folder, a JSON object with a `file` on each line. */

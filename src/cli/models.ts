@@ -1,7 +1,7 @@
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, loadConfig } from '../config.js';
-import type { HubManifest } from '../encoder/manifest.js';
+import { asBytes } from '../lib/format-bytes.js';
 import {
   findModel,
   listModels as listAll,
@@ -9,17 +9,17 @@ import {
   type Model,
   modelFolders,
   PACKAGE_MODELS,
-} from '../encoder/model.js';
-import { asBytes } from '../hub/as-bytes.js';
-import { type CheckedFile, checkFiles, isFetched, pinsFor } from '../hub/check.js';
-import { HubConnection } from '../hub/connection.js';
-import { dtypesOf, type HubDtype, isPinned } from '../hub/files.js';
-import { Hub } from '../hub/hub.js';
-import { pull } from '../hub/pull.js';
-import { removeFiles } from '../hub/remove.js';
-import { PATIENCE } from '../hub/retry.js';
-import { FolderSource, HubSource, type Source } from '../hub/source.js';
-import { Progress } from './progress.js';
+} from '../models/catalog.js';
+import { dtypesOf, type HubDtype, isPinned } from '../models/files/pins.js';
+import { removeFiles } from '../models/files/remove.js';
+import { type CheckedFile, checkFiles, isFetched, pinsFor } from '../models/files/verify.js';
+import { FolderSource, HubSource, type Source } from '../models/hub/file-source.js';
+import { HubConnection } from '../models/hub/http-client.js';
+import { Hub } from '../models/hub/hub-api.js';
+import { pull } from '../models/hub/pull.js';
+import { PATIENCE } from '../models/hub/retry.js';
+import type { HubManifest } from '../models/manifest.js';
+import { Progress } from './progress-bar.js';
 
 /** Every model: what it takes, in which arithmetics it comes, and which of them are here. */
 export async function listModels(): Promise<string[]> {

@@ -3,19 +3,19 @@ import path from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import { pino } from 'pino';
 import { type Config, loadConfig } from '../config.js';
-import type { Embedding } from '../embedding.js';
-import { sizeOfEmbedding } from '../embedding.js';
-import { Cache } from '../encoder/cache.js';
-import { type Model, openModel } from '../encoder/model.js';
-import { openFaissStore } from '../index/faiss-store.js';
-import type { Counts, ModelBinding } from '../index/store.js';
-import { bindingOf, buildingDir, finishSwitch, switchOver } from '../index/switch.js';
+import type { Embedding } from '../embedding/embedding.js';
+import { sizeOfEmbedding } from '../embedding/embedding.js';
+import { Cache } from '../embedding/embedding-cache.js';
 import { embedAgain, type KeepingStore, type LeftOut, withoutOriginal } from '../items/reindex.js';
-import { Ffmpeg } from '../media/ffmpeg.js';
-import { Metrics } from '../metrics.js';
-import { ModelLoader } from '../serving/loader.js';
-import { modelSources } from '../serving/models.js';
-import { Progress } from './progress.js';
+import { Ffmpeg } from '../media/video/ffmpeg.js';
+import { type Model, openModel } from '../models/catalog.js';
+import { Metrics } from '../observability/metrics.js';
+import { ModelLoader } from '../serving/load-model.js';
+import { modelSources } from '../serving/model-registry.js';
+import { bindingOf, buildingDir, finishSwitch, switchOver } from '../store/faiss/index-swap.js';
+import { openFaissStore } from '../store/faiss/store.js';
+import type { Counts, ModelBinding } from '../store/vector-store.js';
+import { Progress } from './progress-bar.js';
 
 export interface ReindexChoice {
   /** Name of the index to read; without it the one that has the model's own name. */

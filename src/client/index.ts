@@ -12,16 +12,16 @@ import type {
   NewItem,
   NewItems,
   Query,
-} from '../../routes/types.js';
-import { type Connection, call } from './connection.js';
+} from '../http/schemas/types.js';
+import { type Connection, call } from './http.js';
 
 /**
  * A client for onespace, over fetch: one function for each thing the service does, typed by the schemas that
  * the service checks. What takes an input takes JSON, or a form of files and texts (`formOf`).
  */
 
-export type * from '../../routes/types.js';
-export { type Connection, ServiceError } from './connection.js';
+export type * from '../http/schemas/types.js';
+export { type Connection, ServiceError } from './http.js';
 
 /** One input, of one part or several, as one vector. */
 export const embed = (to: Connection, input: Input | FormData) => call<Embedding>(to, 'POST', '/embed', input);

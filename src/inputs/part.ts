@@ -1,4 +1,4 @@
-import type { Upload } from '../media/spool.js';
+import type { Upload } from '../media/upload.js';
 
 /** One part of what is to be embedded, as it was received: a text, or a file. */
 export type InputPart =

@@ -1,10 +1,10 @@
-import type { Embedder, EmbedOptions } from '../embedder.js';
-import { Problem } from '../errors.js';
-import type { Kept, Originals, Source } from '../index/originals.js';
-import type { Item, Metadata, VectorStore } from '../index/store.js';
+import { Problem } from '../common/errors.js';
+import type { Modality } from '../common/modality.js';
+import type { Embedder, EmbedOptions } from '../embedding/embedder.js';
 import { disposeParts, type InputPart } from '../inputs/part.js';
-import type { Modality } from '../modality.js';
-import { settleAll } from '../settle.js';
+import { settleAll } from '../lib/map-concurrent.js';
+import type { Kept, Originals, Source } from '../store/originals/blob-store.js';
+import type { Item, Metadata, VectorStore } from '../store/vector-store.js';
 
 /** An item that is to be stored: what its vector is made from, or the vector. */
 export type NewItem = { id: string; metadata: Metadata } & (

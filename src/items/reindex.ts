@@ -1,13 +1,13 @@
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { Embedder, EmbedOptions } from '../embedder.js';
-import { Problem } from '../errors.js';
-import type { Original, OriginalPart } from '../index/original.js';
-import type { Originals } from '../index/originals.js';
-import type { ItemInfo, VectorStore } from '../index/store.js';
+import { Problem } from '../common/errors.js';
+import type { Embedder, EmbedOptions } from '../embedding/embedder.js';
 import { disposeParts, type InputPart } from '../inputs/part.js';
-import { receive } from '../media/spool.js';
+import { receive } from '../media/upload.js';
+import type { Originals } from '../store/originals/blob-store.js';
+import type { Original, OriginalPart } from '../store/originals/source-ref.js';
+import type { ItemInfo, VectorStore } from '../store/vector-store.js';
 import { type NewItem, putItems } from './put-items.js';
 
 /** A store that keeps originals. */

@@ -1,12 +1,12 @@
-import { clientClosed, Problem } from '../errors.js';
-import { decodeAnimation } from './animation.js';
-import type { Ffmpeg } from './ffmpeg.js';
+import { clientClosed, Problem } from '../common/errors.js';
 import type { Frame, FrameSampling, FrameShape } from './frame.js';
-import { decodeImage, inspectImage } from './image.js';
+import { decodeAnimation } from './image/animation.js';
+import { decodeImage, inspectImage } from './image/image.js';
+import { whenRoomFor } from './image/sharp.js';
 import type { MediaLimits } from './limits.js';
-import { whenRoomFor } from './sharp.js';
-import type { ImageUpload, Upload } from './spool.js';
-import { decodeVideo } from './video.js';
+import type { ImageUpload, Upload } from './upload.js';
+import type { Ffmpeg } from './video/ffmpeg.js';
+import { decodeVideo } from './video/video.js';
 
 /** Pictures of one upload, in order: one of an image, several of a video. */
 export interface DecodedMedia {

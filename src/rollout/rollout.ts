@@ -1,19 +1,19 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ModelManifest } from '../encoder/manifest.js';
-import { Problem } from '../errors.js';
-import type { Logger } from '../index/events.js';
-import type { Filter } from '../index/store.js';
-import { type ModelLoader, shareWorkers } from '../serving/loader.js';
-import type { Models } from '../serving/models.js';
+import { Problem } from '../common/errors.js';
+import type { ModelManifest } from '../models/manifest.js';
+import { type ModelLoader, shareWorkers } from '../serving/load-model.js';
+import type { Models } from '../serving/model-registry.js';
 import { modelId, type ServedModel } from '../serving/served-model.js';
-import { type ComparisonSummary, Comparisons } from './comparisons.js';
-import { lackingIn } from './lacking.js';
-import { Mirror } from './mirror.js';
-import { MissedItems } from './missed-items.js';
-import type { RolloutMetrics } from './rollout-metrics.js';
-import { type Pairing, type Place, type RolloutState, type StateFile, staysServed } from './state.js';
+import type { Logger } from '../store/faiss/events.js';
+import type { Filter } from '../store/vector-store.js';
+import { Mirror } from './dual-writer.js';
+import type { RolloutMetrics } from './metrics.js';
+import { lackingIn } from './missing-items.js';
+import { MissedItems } from './out-of-sync-log.js';
+import { type ComparisonSummary, Comparisons } from './shadow-comparison.js';
+import { type Pairing, type Place, type RolloutState, type StateFile, staysServed } from './state-file.js';
 
 /** How long a change of roles waits for the writes under way. */
 const DRAIN_MS = 30_000;

@@ -1,10 +1,10 @@
-import type { Embedder } from '../embedder.js';
-import type { Encoder } from '../encoder/encoder.js';
-import type { ModelManifest } from '../encoder/manifest.js';
-import type { Model } from '../encoder/model.js';
-import type { VectorStore } from '../index/store.js';
-import type { ModelMetrics } from '../model-metrics.js';
-import type { Searcher } from '../search/searcher.js';
+import type { Embedder } from '../embedding/embedder.js';
+import type { Encoder } from '../inference/encoder.js';
+import type { Model } from '../models/catalog.js';
+import type { ModelManifest } from '../models/manifest.js';
+import type { ModelMetrics } from '../observability/model-metrics.js';
+import type { Searcher } from '../search/search.js';
+import type { VectorStore } from '../store/vector-store.js';
 
 export interface ServedParts {
   /** What was asked for: a folder under models/, or a path. */

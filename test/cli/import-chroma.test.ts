@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
-import { startChroma } from '../index/chroma-server.js';
-import { randomFrom, unitVector } from '../index/support.js';
+import { startChroma } from '../store/chroma/chroma-server.js';
+import { randomFrom, unitVector } from '../store/support.js';
 
 const run = promisify(execFile);
 const folder = await mkdtemp(path.join(tmpdir(), 'onespace-import-'));
@@ -28,7 +28,7 @@ const post = async (url: string, body: object) => {
   return (await reply.json()) as { id: string };
 };
 const cli = (...args: string[]) =>
-  run(process.execPath, ['dist/src/cli.js', ...args], {
+  run(process.execPath, ['dist/src/cli/main.js', ...args], {
     env: { ...process.env, STORE: 'faiss', CHROMA_URL: chroma?.url, DATA_DIR: path.join(folder, 'data') },
   });
 const importFrom = (collection: string, ...args: string[]) =>

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { HubServer } from '../hub/hub-server.js';
-import { manifestOf, repositoryFiles } from '../hub/model.js';
+import { manifestOf, repositoryFiles } from '../models/hub-model.js';
+import { HubServer } from '../models/hub-server.js';
 
 const run = promisify(execFile);
 const files = repositoryFiles();
@@ -31,7 +31,7 @@ const environment = (settings: Record<string, string> = {}) => ({
   ...settings,
 });
 const models = (args: string[], settings: Record<string, string> = {}) =>
-  run(process.execPath, ['dist/src/cli.js', 'models', ...args], { env: environment(settings) });
+  run(process.execPath, ['dist/src/cli/main.js', 'models', ...args], { env: environment(settings) });
 const row = async (name: string) =>
   (await models(['list'])).stdout.split('\n').find((line) => line.startsWith(`${name} `)) ?? '';
 

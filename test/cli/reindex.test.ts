@@ -28,7 +28,7 @@ afterAll(async () => {
 const open = (model?: string) =>
   startServer({ DATA_DIR: dataDir, KEEP_ORIGINALS: 'true', ...(model === undefined ? {} : { MODEL: model }) });
 const cli = (model: string, ...args: string[]) =>
-  run(process.execPath, ['dist/src/cli.js', 'reindex', ...args], {
+  run(process.execPath, ['dist/src/cli/main.js', 'reindex', ...args], {
     env: { ...process.env, DATA_DIR: dataDir, MODEL: model },
   });
 const embeddingOf = async (server: TestServer, id: string) =>

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { settingsTable, withSettingsTable } from '../../src/cli/settings.js';
+import { settingsTable, withSettingsTable } from '../../src/cli/settings-table.js';
 import { Settings } from '../../src/config.js';
 
 describe('the table of settings', () => {

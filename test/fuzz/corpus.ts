@@ -8,7 +8,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { crc32, deflateSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
-import type { ProblemCode } from '../../src/errors.js';
+import type { ProblemCode } from '../../src/common/errors.js';
 
 export interface CorpusFile {
   name: string;

@@ -7,12 +7,12 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
-import { Problem } from '../../src/errors.js';
+import { Problem } from '../../src/common/errors.js';
 import { type DecodedMedia, decodeMedia } from '../../src/media/decode.js';
-import { Ffmpeg } from '../../src/media/ffmpeg.js';
 import type { FrameSampling } from '../../src/media/frame.js';
 import type { MediaLimits } from '../../src/media/limits.js';
-import { receive } from '../../src/media/spool.js';
+import { receive } from '../../src/media/upload.js';
+import { Ffmpeg } from '../../src/media/video/ffmpeg.js';
 import { type CorpusFile, realFiles } from './corpus.js';
 import { mutate, Random } from './mutate.js';
 

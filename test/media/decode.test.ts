@@ -3,7 +3,7 @@ import path from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { decodeMedia } from '../../src/media/decode.js';
-import { Ffmpeg } from '../../src/media/ffmpeg.js';
+import { Ffmpeg } from '../../src/media/video/ffmpeg.js';
 import {
   codeOf,
   decodeBytes,

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Problem } from '../../src/errors.js';
+import { Problem } from '../../src/common/errors.js';
 import { type HostileFile, hostileFiles } from '../fuzz/corpus.js';
 import { decodeBytes, ffmpeg, processesOf, useFolder } from './support.js';
 

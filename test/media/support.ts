@@ -6,12 +6,12 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll } from 'vitest';
-import { Problem, type ProblemCode } from '../../src/errors.js';
+import { Problem, type ProblemCode } from '../../src/common/errors.js';
 import { type DecodedMedia, type DecodeOptions, decodeMedia } from '../../src/media/decode.js';
-import { Ffmpeg } from '../../src/media/ffmpeg.js';
 import type { Frame, FrameSampling } from '../../src/media/frame.js';
 import type { MediaLimits } from '../../src/media/limits.js';
-import { receive, type Upload } from '../../src/media/spool.js';
+import { receive, type Upload } from '../../src/media/upload.js';
+import { Ffmpeg } from '../../src/media/video/ffmpeg.js';
 
 export const ffmpeg = await Ffmpeg.locate();
 export const shape = { side: 64, patch: 16 };

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import type { FrameSampling } from '../../src/media/frame.js';
-import { planSampling } from '../../src/media/sampling.js';
+import { planSampling } from '../../src/media/frame-sampling.js';
 import {
   codeOf,
   colours,

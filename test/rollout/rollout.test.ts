@@ -1,7 +1,7 @@
 import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { lot } from '../../src/rollout/lot.js';
+import { lot } from '../../src/rollout/bucket.js';
 import { jpeg, mp4 } from '../media-files.js';
 import { ModelCopies, NEXT, THIS } from '../model-copies.js';
 import { problemOf, startServer, type TestServer } from '../server.js';

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { RED_TO_BLUE } from '../../routes/examples.js';
+import { RED_TO_BLUE } from '../../src/http/schemas/examples.js';
 import { jpeg, mp4 } from '../media-files.js';
 import { dot, problemOf, startServer, type TestServer } from '../server.js';
 

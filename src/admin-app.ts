@@ -1,0 +1,28 @@
+import Fastify, { type FastifyInstance } from 'fastify';
+import { healthRoutes } from '../routes/health.js';
+import { metricsRoutes } from '../routes/metrics.js';
+import { rolloutRoutes } from '../routes/rollout.js';
+import { guard } from './http/plugins/auth.js';
+import { answerProblems } from './http/plugins/error-handler.js';
+import { validatorCompiler } from './http/validation/validator.js';
+
+/**
+ * Serves health and metrics, without keys, on a port that only the operator's network reaches; and rollouts there,
+ * with a key where there are keys.
+ */
+export function serveAdmin(app: FastifyInstance, { host, port }: { host: string; port: number }): void {
+  const admin = Fastify({ logger: false });
+  admin.decorate('service', app.service);
+  admin.setValidatorCompiler(validatorCompiler);
+  answerProblems(admin);
+  admin.register(healthRoutes);
+  admin.register(metricsRoutes);
+  admin.register(async (operator) => {
+    guard(operator, 'operator');
+    await operator.register(rolloutRoutes);
+  });
+  app.addHook('onReady', async () => {
+    await admin.listen({ host, port });
+  });
+  app.addHook('onClose', () => admin.close());
+}

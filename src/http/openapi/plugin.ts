@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance, RouteOptions } from 'fastify';
+import { Type } from 'typebox';
+import { tidyDocument } from './tidy-document.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const DESCRIPTION = `Text, images and video in one vector space: embed, store and search.
+
+Every vector has norm 1, so that the inner product is the cosine similarity and a score is always "higher is
+closer". Every error is a problem document (RFC 9457) with a stable \`code\` and the request's id.`;
+
+const Problem = Type.Object(
+  {
+    type: Type.String(),
+    code: Type.String({ description: 'Stable: clients may depend on it.' }),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String({ description: 'What was wrong, and what would be right.' }),
+    in: Type.Optional(Type.String({ description: 'Part of the request that was wrong: body, querystring, params.' })),
+    field: Type.Optional(Type.String({ description: 'Path of the field that was wrong: parts.0.image.' })),
+    request_id: Type.String(),
+  },
+  { title: 'Problem', additionalProperties: true, description: 'RFC 9457 problem document.' },
+);
+const problems = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: Problem } },
+});
+
+/** Generates the OpenAPI document from the schemas of the routes that follow, and serves it with a page to read it. */
+export async function describeRoutes(app: FastifyInstance): Promise<void> {
+  app.addHook('onRoute', addProblems);
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'onespace',
+        version,
+        description: DESCRIPTION,
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as never,
+      },
+      servers: [{ url: '/' }],
+      tags: [
+        { name: 'embed', description: 'Input to vector.' },
+        { name: 'search', description: 'Anything to its nearest neighbours.' },
+        { name: 'items', description: 'What is stored.' },
+        { name: 'openai', description: "For clients of OpenAI's embeddings interface." },
+        { name: 'rollout', description: 'From one model to another, for the operator.' },
+        { name: 'service', description: 'What runs here, and how it is.' },
+      ],
+      security: [{ apiKey: [] }, {}],
+      components: {
+        securitySchemes: {
+          apiKey: { type: 'http', scheme: 'bearer', description: 'One of API_KEYS, where the service has any.' },
+        },
+      },
+    },
+    transformObject: (document) => tidyDocument('openapiObject' in document ? document.openapiObject : {}),
+  });
+  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'onespace' } });
+  app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+}
+
+/** Every route answers its errors alike. */
+function addProblems(route: RouteOptions): void {
+  if (route.schema === undefined || route.schema.hide) return;
+  route.schema = {
+    ...route.schema,
+    response: {
+      ...(route.schema.response as object),
+      '4xx': problems('The request was not right; the document says why.'),
+      '5xx': problems('The service failed, or is at its limit.'),
+    },
+  };
+}

@@ -1,0 +1,40 @@
+import type { Config } from '../config.js';
+import { type ModelManifest, maxSequenceTokens } from '../models/manifest.js';
+import { LIMITS as INDEX } from '../store/limits.js';
+
+/** Most parts of one input: what a person would call one thing. */
+export const MAX_PARTS = 16;
+/** Most inputs of one request to a native route. */
+export const MAX_INPUTS = 256;
+/** Most items that one request may store. */
+export const MAX_ITEMS = INDEX.itemsPerUpsert;
+export const MAX_DELETED_IDS = INDEX.idsPerDelete;
+/** Most inputs of one request to /v1/embeddings: what clients of that interface are used to. */
+export const MAX_OPENAI_INPUTS = 2048;
+export const MAX_TEXT_CHARACTERS = 1_000_000;
+export const MAX_RESULTS = INDEX.k;
+
+/** Every limit that a request can meet, for clients to read. */
+export function limitsOf(config: Config, manifest: ModelManifest) {
+  return {
+    text_characters: MAX_TEXT_CHARACTERS,
+    text_tokens: manifest.text.max_tokens,
+    sequence_tokens: maxSequenceTokens(manifest),
+    image_pixels: config.MAX_IMAGE_PIXELS,
+    video_seconds: config.MAX_VIDEO_SECONDS,
+    video_fps: config.VIDEO_FPS,
+    video_frames: manifest.video.max_frames,
+    decode_seconds: config.MAX_DECODE_SECONDS,
+    upload_bytes: config.MAX_UPLOAD_MB * 1e6,
+    json_bytes: config.MAX_JSON_MB * 1e6,
+    parts_per_input: MAX_PARTS,
+    inputs_per_request: MAX_INPUTS,
+    items_per_request: MAX_ITEMS,
+    openai_inputs_per_request: MAX_OPENAI_INPUTS,
+    results_per_search: MAX_RESULTS,
+    metadata_bytes: INDEX.metadataBytes,
+    batch_size: config.MAX_BATCH_SIZE,
+    batch_tokens: config.MAX_BATCH_TOKENS,
+    queue: config.MAX_QUEUE,
+  };
+}

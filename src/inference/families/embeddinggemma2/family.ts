@@ -1,0 +1,25 @@
+import { Problem } from '../../../common/errors.js';
+import type { Model } from '../../../models/catalog.js';
+import type { EmbeddingGemma2Manifest } from '../../../models/manifest.js';
+import type { SessionSettings } from '../../worker/worker-handle.js';
+import type { Family } from '../family.js';
+import { type HubInput, openHub } from '../transformers/family.js';
+
+/** EmbeddingGemma 2: pictures and frames become soft tokens among those of the text, in one bidirectional transformer. */
+export function openEmbeddingGemma2(
+  model: Model<EmbeddingGemma2Manifest>,
+  settings: SessionSettings,
+): Family<HubInput> {
+  const { max_tokens: maxTokens } = model.manifest.text;
+  const family = openHub(model, settings, new URL('./worker.js', import.meta.url));
+  return {
+    ...family,
+    prepare(parts, role) {
+      const prepared = family.prepare(parts, role);
+      const { patchCount: tokens } = prepared;
+      if (tokens < maxTokens) return prepared;
+      const detail = `The pictures become up to ${tokens} tokens; the model takes ${maxTokens}. Send fewer parts.`;
+      throw new Problem('too_large', detail, { tokens, limit_tokens: maxTokens });
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import { Type } from 'typebox';
+import { Value } from 'typebox/value';
+import { Problem } from '../../../common/errors.js';
+
+/** What a failed request to the Gemini API means. */
+export interface GeminiFailure {
+  problem: Problem;
+  /** Whether the same request may succeed in a moment. */
+  isPassing: boolean;
+}
+
+/** The body of a refusal: https://google.aip.dev/193, which the SDK hands over as the message of its error. */
+const Refusal = Type.Object({
+  error: Type.Object({
+    message: Type.Optional(Type.String()),
+    details: Type.Optional(
+      Type.Array(Type.Object({ reason: Type.Optional(Type.String()), retryDelay: Type.Optional(Type.String()) })),
+    ),
+  }),
+});
+
+const PASSING: readonly number[] = [408, 500, 502, 503, 504];
+
+/** A refusal, a time that ran out, or a network that failed, as the caller of this service is to see it. */
+export function failureOf(error: unknown): GeminiFailure {
+  if (error instanceof Problem) return { problem: error, isPassing: false };
+  const status = statusOf(error);
+  if (status === undefined) return { problem: unavailable('cannot be reached', error), isPassing: true };
+  const { reason, message, retryAfterSeconds } = read(error);
+  return {
+    problem: problemOf(status, error, { reason, message, retryAfterSeconds }),
+    isPassing: PASSING.includes(status),
+  };
+}
+
+interface Told {
+  reason: string | undefined;
+  message: string;
+  retryAfterSeconds: number | undefined;
+}
+
+function problemOf(status: number, error: unknown, { reason, message, retryAfterSeconds = 1 }: Told): Problem {
+  if (status === 429) {
+    const detail = 'The quota of this service at the Gemini API is used up for now.';
+    return new Problem('overloaded', detail, { retry_after_seconds: retryAfterSeconds }, { cause: error });
+  }
+  // A wrong key is a 400 there.
+  if (reason === 'API_KEY_INVALID' || status === 401 || status === 403)
+    return unavailable('does not accept the GEMINI_API_KEY of this service', error);
+  if (status === 404) return unavailable('has no such model', error);
+  if (status === 413)
+    return new Problem('too_large', `The Gemini API refuses the input: ${message}`, {}, { cause: error });
+  if (status < 500)
+    return new Problem('invalid_request', `The Gemini API refuses the input: ${message}`, {}, { cause: error });
+  return unavailable(`answered ${status}`, error);
+}
+
+const unavailable = (what: string, cause: unknown) =>
+  new Problem('model_unavailable', `The Gemini API ${what}.`, {}, { cause });
+
+function statusOf(error: unknown): number | undefined {
+  const status = error instanceof Error && 'status' in error ? error.status : undefined;
+  return typeof status === 'number' ? status : undefined;
+}
+
+function read(error: unknown): Told {
+  const refusal = parse(error instanceof Error ? error.message : '');
+  if (!Value.Check(Refusal, refusal))
+    return { reason: undefined, message: 'no reason given.', retryAfterSeconds: undefined };
+  const { message = 'no reason given.', details = [] } = refusal.error;
+  const reason = details.find((detail) => detail.reason !== undefined)?.reason;
+  const delay = details.find(({ retryDelay }) => retryDelay !== undefined)?.retryDelay;
+  const seconds = Math.ceil(Number.parseFloat(delay ?? ''));
+  return { reason, message, retryAfterSeconds: Number.isNaN(seconds) ? undefined : Math.max(1, seconds) };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

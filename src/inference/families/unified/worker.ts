@@ -1,0 +1,63 @@
+/**
+ * The thread that owns one ONNX Runtime session of the bundled architecture: `session.run` blocks its thread, so it
+ * never runs on the one that serves HTTP.
+ */
+import { workerData } from 'node:worker_threads';
+import * as ort from 'onnxruntime-node';
+import type { Device } from '../../device.js';
+import { RUNTIME_OPTIONS } from '../../worker/ort-options.js';
+import type { SessionSettings } from '../../worker/worker-handle.js';
+import { type HostedSession, hostSession, onFirstDevice } from '../../worker/worker-main.js';
+import { type Batch, collate } from './token-sequence.js';
+
+/** What a thread of this family is started with. */
+export interface UnifiedSetup extends Omit<SessionSettings, 'dtype'> {
+  graphPath: string;
+  bytesPerPatch: number;
+}
+
+const { graphPath, devices, threads, bytesPerPatch } = workerData as UnifiedSetup;
+
+/** A session on a device, warmed up so that the first request is not the slow one. */
+async function openSession(device: Device): Promise<HostedSession<Batch>> {
+  const session = await ort.InferenceSession.create(graphPath, {
+    executionProviders: [device],
+    intraOpNumThreads: threads,
+    graphOptimizationLevel: 'all',
+    // The weights are stored as 8-bit integers, which the graph for fp32 opens. ONNX Runtime would multiply with
+    // them as they are, and the last digits of a vector would depend on what else is in its batch.
+    extra: { session: { disable_quant_qdq: '1', ...RUNTIME_OPTIONS } },
+  });
+  await warmUp(session);
+  return {
+    device,
+    // A copy of its own: the runtime's buffer may not be transferred to another thread.
+    run: async (batch) => ({ vectors: Float32Array.from(await infer(session, batch)) }),
+    release: () => session.release(),
+  };
+}
+
+async function warmUp(session: ort.InferenceSession): Promise<void> {
+  const text = { ids: new Int32Array(8).fill(2), patches: new Uint8Array(0), positions: new Float32Array(0) };
+  const image = {
+    ids: new Int32Array(0),
+    patches: new Uint8Array(16 * bytesPerPatch),
+    positions: new Float32Array(48),
+  };
+  for (const sequence of [text, image, text, image]) await infer(session, collate([sequence], bytesPerPatch));
+}
+
+async function infer(session: ort.InferenceSession, batch: Batch): Promise<Float32Array> {
+  const { size, textLength, patchCount } = batch;
+  const { embedding } = await session.run({
+    input_ids: new ort.Tensor('int64', batch.ids, [size, textLength]),
+    text_mask: new ort.Tensor('float32', batch.textMask, [size, textLength]),
+    patches: new ort.Tensor('uint8', batch.patches, [size, patchCount, bytesPerPatch]),
+    positions: new ort.Tensor('float32', batch.positions, [size, patchCount, 3]),
+    patch_mask: new ort.Tensor('float32', batch.patchMask, [size, patchCount]),
+  });
+  if (embedding === undefined) throw new Error('The graph has no output named "embedding".');
+  return embedding.data as Float32Array;
+}
+
+await hostSession(() => onFirstDevice(devices, openSession));

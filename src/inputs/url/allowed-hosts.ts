@@ -1,0 +1,26 @@
+import { isIP } from 'node:net';
+import { listOf } from '../../http/api-keys.js';
+
+/** The hosts from which files may be fetched, as `ALLOW_URL_HOSTS` lists them. */
+export class UrlHosts {
+  private readonly entries: readonly string[];
+
+  constructor(setting: string) {
+    this.entries = listOf(setting.toLowerCase());
+  }
+
+  get isEmpty(): boolean {
+    return this.entries.length === 0;
+  }
+
+  /** `host` is the scheme's own port there; `host:port` another; `*.host` any name below it. */
+  allows({ hostname, port, protocol, username, password }: URL): boolean {
+    if (protocol !== 'https:' && protocol !== 'http:') return false;
+    if (username !== '' || password !== '') return false;
+    const suffix = port === '' ? '' : `:${port}`;
+    return this.entries.some((entry) => {
+      if (!entry.startsWith('*.')) return entry === hostname + suffix;
+      return isIP(hostname) === 0 && (hostname + suffix).endsWith(entry.slice(1));
+    });
+  }
+}

@@ -1,0 +1,218 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { clientClosed, Problem } from '../common/errors.js';
+import { RecycledMemory } from '../lib/buffer-pool.js';
+import {
+  type Detected,
+  describeRefused,
+  detect,
+  HEAD_BYTES,
+  type ImageFormat,
+  type VideoFormat,
+} from './detect-format.js';
+
+interface Received {
+  /** Bytes received. */
+  size: number;
+  /** Of the content, in hex: the key of caches. */
+  sha256: string;
+  /** Gives back what the upload holds (memory, temporary file); may be called again. */
+  dispose(): Promise<void>;
+}
+
+/** An image, in memory: sharp reads it from there. */
+export interface ImageUpload extends Received {
+  modality: 'image';
+  format: ImageFormat;
+  /** Not to be read after `dispose`: the memory then holds another file. */
+  bytes: Uint8Array;
+}
+
+/** A video, in a temporary file: ffmpeg must be able to seek in it. */
+export interface VideoUpload extends Received {
+  modality: 'video';
+  format: VideoFormat;
+  path: string;
+}
+
+/** A file a client sent, whole and of a format the service reads; whether it can be decoded is not yet known. */
+export type Upload = ImageUpload | VideoUpload;
+
+export interface ReceiveOptions {
+  maxBytes: number;
+  /** How many the client says there will be, where it does. */
+  expectedBytes?: number;
+  /** Folder for temporary files; made when missing. */
+  folder: string;
+  /** Aborted when the client has gone: what was received so far is thrown away. */
+  signal?: AbortSignal;
+}
+
+const SPOOL_SUFFIX = '.upload';
+
+/** What images are received into: enough to go on with when a burst of large ones is over. */
+const memory = new RecycledMemory(64e6);
+
+/**
+ * Receives one file: recognises it by its first bytes, counts, hashes, and keeps it where its
+ * decoder wants it. The stream is never destroyed, so that its request can still be answered;
+ * on an error what is left of it is drained.
+ *
+ * @throws Problem empty_body, unsupported_media, too_large, disk_full, client_closed
+ */
+export async function receive(stream: Readable, options: ReceiveOptions): Promise<Upload> {
+  const chunks = countedChunks(stream, options);
+  try {
+    return await receiveChunks(chunks, options);
+  } catch (error) {
+    // The iterator must let go of the stream before it can flow again.
+    await chunks.return(undefined);
+    stream.resume();
+    throw asProblem(error, options.signal);
+  }
+}
+
+/** Removes what a killed process left in its spool folder; to be called before the first request. */
+export async function clearSpool(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  const leftovers = names.filter((name) => name.endsWith(SPOOL_SUFFIX));
+  await Promise.all(leftovers.map((name) => rm(path.join(folder, name), { force: true })));
+}
+
+/** The stream's chunks, until it ends, is too long, or its client is gone. */
+async function* countedChunks(stream: Readable, { maxBytes, signal }: ReceiveOptions): AsyncGenerator<Buffer> {
+  const onAbort = () => stream.destroy(clientClosed());
+  if (signal?.aborted) throw clientClosed();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    let size = 0;
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+      size += chunk.length;
+      if (size > maxBytes) throw tooLarge(maxBytes);
+      yield chunk;
+    }
+    // A multipart parser cuts a file at its own limit and only says so in this property.
+    if ('truncated' in stream && stream.truncated === true) throw tooLarge(maxBytes);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+const tooLarge = (maxBytes: number) =>
+  new Problem('too_large', `The file is larger than the ${maxBytes / 1e6} MB allowed.`, { limit_bytes: maxBytes });
+
+async function receiveChunks(
+  chunks: AsyncGenerator<Buffer>,
+  { folder, maxBytes, expectedBytes = 0 }: ReceiveOptions,
+): Promise<Upload> {
+  const head = await readHead(chunks);
+  if (head.length === 0) throw new Problem('empty_body', 'The file is empty.');
+  const detected = detect(head);
+  if (detected === undefined) throw unsupported(head);
+  return detected.modality === 'image'
+    ? keepInMemory(detected, head, chunks, Math.min(expectedBytes, maxBytes))
+    : keepInFile(detected, head, chunks, folder);
+}
+
+async function readHead(chunks: AsyncGenerator<Buffer>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for (let size = 0; size < HEAD_BYTES; ) {
+    const next = await chunks.next();
+    if (next.done) break;
+    parts.push(next.value);
+    size += next.value.length;
+  }
+  return Buffer.concat(parts);
+}
+
+function unsupported(head: Uint8Array): Problem {
+  const received = describeRefused(head);
+  return new Problem(
+    'unsupported_media',
+    `The file looks like ${received}; send a JPEG, PNG, WebP, AVIF, HEIC, GIF or TIFF image, or an MP4, MOV, WebM, MKV or AVI video.`,
+    { received },
+  );
+}
+
+async function keepInMemory(
+  detected: Detected & { modality: 'image' },
+  head: Buffer,
+  chunks: AsyncGenerator<Buffer>,
+  expectedBytes: number,
+): Promise<ImageUpload> {
+  const hash = createHash('sha256').update(head);
+  let buffer = memory.take(Math.max(head.length, expectedBytes));
+  let size = head.copy(buffer);
+  const dispose = once(() => memory.giveBack(buffer));
+  try {
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      if (size + chunk.length > buffer.length) buffer = moved(buffer, size, 2 * (size + chunk.length));
+      size += chunk.copy(buffer, size);
+    }
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return { ...detected, bytes: buffer.subarray(0, size), size, sha256: hash.digest('hex'), dispose };
+}
+
+/** The first `size` bytes of a buffer in one with more room. */
+function moved(buffer: Buffer, size: number, room: number): Buffer {
+  const larger = memory.take(room);
+  buffer.copy(larger, 0, 0, size);
+  memory.giveBack(buffer);
+  return larger;
+}
+
+function once(task: () => void): () => Promise<void> {
+  let done = false;
+  return async () => {
+    if (!done) task();
+    done = true;
+  };
+}
+
+async function keepInFile(
+  detected: Detected & { modality: 'video' },
+  head: Buffer,
+  chunks: AsyncGenerator<Buffer>,
+  folder: string,
+): Promise<VideoUpload> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const file = path.resolve(folder, `${randomUUID()}${SPOOL_SUFFIX}`);
+  const dispose = () => rm(file, { force: true });
+  try {
+    // 'wx': a file that is already there is never written over; only this user may read it.
+    const handle = await open(file, 'wx', 0o600);
+    const written = await writeAll(handle, head, chunks).finally(() => handle.close());
+    return { ...detected, ...written, path: file, dispose };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+}
+
+async function writeAll(handle: FileHandle, head: Buffer, chunks: AsyncGenerator<Buffer>) {
+  const hash = createHash('sha256').update(head);
+  let size = head.length;
+  await handle.writeFile(head);
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    size += chunk.length;
+    await handle.writeFile(chunk);
+  }
+  return { size, sha256: hash.digest('hex') };
+}
+
+/** A stream that broke means a client that went; a full disk is not the client's fault. */
+function asProblem(error: unknown, signal: AbortSignal | undefined): unknown {
+  if (error instanceof Problem) return error;
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new Problem('disk_full', 'There is no room to receive the file.', {}, { cause: error });
+  if (signal?.aborted || code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE') return clientClosed();
+  return error;
+}

@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Value } from 'typebox/value';
+import { requireFiles } from './files/verify.js';
+import { ModelManifest } from './manifest.js';
+
+/** A model by its manifest, and the folder of its files. */
+export interface Model<Manifest extends ModelManifest = ModelManifest> {
+  manifest: Manifest;
+  dir: string;
+}
+
+/** Where models are looked for, and in which arithmetic one is to run; both from the settings. */
+export interface ModelSettings {
+  MODELS_DIR: string;
+  DTYPE: string;
+}
+
+/** The models that come with the package: of the bundled one everything, of the others the manifests. */
+export const PACKAGE_MODELS = fileURLToPath(new URL('../../../models', import.meta.url));
+export const MANIFEST = 'model.json';
+
+/** The folders where a model is looked for by name; the first that has it counts. */
+export const modelFolders = ({ MODELS_DIR }: Pick<ModelSettings, 'MODELS_DIR'>): string[] =>
+  MODELS_DIR === '' ? [PACKAGE_MODELS] : [MODELS_DIR, PACKAGE_MODELS];
+
+/**
+ * A model whose files are here and what its manifest says.
+ * @param nameOrPath a name, or the path of the model's folder
+ * @throws Error when it is not there, or files are missing or damaged; then with the command that brings them
+ */
+export async function openModel(nameOrPath: string, settings: ModelSettings): Promise<Model> {
+  const model = await findModel(nameOrPath, modelFolders(settings));
+  await requireFiles(model.manifest, model.dir, settings.DTYPE, nameOrPath);
+  return model;
+}
+
+/**
+ * A model by its manifest alone; its files may still be elsewhere.
+ * @throws Error when it is not there or its manifest is not valid
+ */
+export async function findModel(nameOrPath: string, folders: readonly string[]): Promise<Model> {
+  const isPath = path.isAbsolute(nameOrPath) || nameOrPath.startsWith('.');
+  const candidates = isPath ? [nameOrPath] : folders.map((folder) => path.join(folder, nameOrPath));
+  const dir = candidates.find((candidate) => existsSync(path.join(candidate, MANIFEST)));
+  if (dir !== undefined) return { dir, manifest: await readManifest(path.join(dir, MANIFEST)) };
+  if (isPath) throw new Error(`There is no model "${nameOrPath}": the folder has no ${MANIFEST}.`);
+  const known = (await listModels(folders)).map(({ manifest }) => manifest.name);
+  throw new Error(`There is no model "${nameOrPath}". There are: ${known.join(', ')}.`);
+}
+
+/** Every model of some folders, by name. */
+export async function listModels(folders: readonly string[]): Promise<Model[]> {
+  const listed = await Promise.all(folders.map((folder) => readdir(folder).catch(() => [])));
+  const names = [...new Set(listed.flat())].sort();
+  const there = names.filter((name) => folders.some((folder) => existsSync(path.join(folder, name, MANIFEST))));
+  return Promise.all(there.map((name) => findModel(name, folders)));
+}
+
+async function readManifest(file: string): Promise<ModelManifest> {
+  const manifest: unknown = JSON.parse(await readFile(file, 'utf8'));
+  if (Value.Check(ModelManifest, manifest)) return manifest;
+  const [first] = Value.Errors(ModelManifest, manifest);
+  throw new Error(`${file} is not a valid model manifest: ${first?.instancePath} ${first?.message}.`);
+}

@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Problem } from '../../common/errors.js';
+import { CircuitBreaker } from '../../lib/circuit-breaker.js';
+import { jitteredMs } from '../../lib/retry.js';
+
+export interface ChromaClientOptions {
+  /** Such as `http://localhost:8000`. */
+  url: string;
+  /** Of one attempt. */
+  timeoutMs: number;
+  /** Attempts beyond the first. Every request of ours may be repeated: none depends on how often it arrives. */
+  retries: number;
+}
+
+const TOO_MANY_REQUESTS = 429;
+const COMPLAINT_CHARACTERS = 500;
+
+/** What Chroma answered; `body` is its JSON. */
+export interface ChromaReply {
+  status: number;
+  body: unknown;
+}
+
+/** Requests to a Chroma server: each with a time limit, repeated while that may help, refused while it cannot. */
+export class ChromaClient {
+  readonly #options: ChromaClientOptions;
+  readonly #breaker = new CircuitBreaker();
+
+  constructor(options: ChromaClientOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @param path below `/api/v2`, with a leading slash
+   * @throws Problem `store_unavailable` when no attempt was answered
+   * @returns the answer, also one that refuses (4xx)
+   */
+  async request(method: 'GET' | 'POST', path: string, body?: unknown): Promise<ChromaReply> {
+    let cause: unknown;
+    for (let attempt = 0; attempt <= this.#options.retries; attempt++) {
+      if (!this.#breaker.admits()) throw unavailable(cause);
+      if (attempt > 0) await sleep(jitteredMs(attempt));
+      try {
+        const reply = await this.#attempt(method, path, body);
+        this.#breaker.succeeded();
+        return reply;
+      } catch (error) {
+        this.#breaker.failed();
+        cause = error;
+      }
+    }
+    throw unavailable(cause);
+  }
+
+  /** @throws Error when the server did not answer, or cannot at the moment */
+  async #attempt(method: string, path: string, body: unknown): Promise<ChromaReply> {
+    const response = await fetch(`${this.#options.url}/api/v2${path}`, {
+      method,
+      signal: AbortSignal.timeout(this.#options.timeoutMs),
+      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+    });
+    const text = await response.text();
+    if (response.status >= 500 || response.status === TOO_MANY_REQUESTS)
+      throw new Error(`Chroma answered ${response.status}: ${text.slice(0, COMPLAINT_CHARACTERS)}`);
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
+  }
+}
+
+const unavailable = (cause: unknown) =>
+  new Problem(
+    'store_unavailable',
+    'The Chroma server cannot be reached. Embedding goes on; try the index again shortly.',
+    {},
+    {
+      cause,
+    },
+  );

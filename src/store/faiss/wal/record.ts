@@ -1,0 +1,153 @@
+import type { Modality } from '../../../common/modality.js';
+import { assert } from '../../../lib/assert.js';
+import { LIMITS } from '../../limits.js';
+
+/** Stands in journals: a number, once given, stays. */
+export const MODALITY_CODES = { text: 0, image: 1, video: 2 } as const satisfies Record<Modality, number>;
+const MODALITY_OF_CODE = new Map<number, Modality>(
+  Object.entries(MODALITY_CODES).map(([name, code]) => [code, name as Modality]),
+);
+
+const KIND = { upsert: 1, delete: 2 } as const;
+const HEAD_BYTES = 8; // kind u32, count u32
+const ITEM_HEAD_BYTES = 8; // modality u16, id bytes u16, metadata bytes u32
+
+/** An item on its way to the disk. */
+export interface Row {
+  id: string;
+  modality: Modality;
+  /** Metadata as UTF-8 JSON. */
+  metadata: Uint8Array;
+  /** float32, little-endian, `4 * dim` bytes. */
+  vector: Uint8Array;
+}
+
+export type Operation = { kind: 'upsert'; rows: Row[] } | { kind: 'delete'; ids: string[] };
+
+/** The bytes of an upsert: what the journal holds and what `decodeOperations` reads. */
+export function encodeUpsert(rows: readonly Row[]): Uint8Array<ArrayBuffer> {
+  const ids = rows.map(({ id }) => Buffer.from(id));
+  const bytes = rows.reduce(
+    (sum, row, i) => sum + ITEM_HEAD_BYTES + (ids[i]?.length ?? 0) + row.metadata.length + row.vector.length,
+    HEAD_BYTES,
+  );
+  const writer = new Writer(bytes);
+  writer.u32(KIND.upsert).u32(rows.length);
+  rows.forEach((row, i) => {
+    const id = ids[i] as Buffer;
+    assert(id.length <= LIMITS.idBytes && row.metadata.length <= LIMITS.metadataBytes, 'an item over its limits');
+    writer.u16(MODALITY_CODES[row.modality]).u16(id.length).u32(row.metadata.length);
+    writer.bytes(id).bytes(row.metadata).bytes(row.vector);
+  });
+  return writer.done();
+}
+
+export function encodeDelete(ids: readonly string[]): Uint8Array<ArrayBuffer> {
+  const encoded = ids.map((id) => Buffer.from(id));
+  const writer = new Writer(encoded.reduce((sum, id) => sum + 2 + id.length, HEAD_BYTES));
+  writer.u32(KIND.delete).u32(ids.length);
+  for (const id of encoded) writer.u16(id.length).bytes(id);
+  return writer.done();
+}
+
+export const isUpsert = (payload: Uint8Array): boolean => new Reader(payload).u32() === KIND.upsert;
+
+/**
+ * The operations of a payload, in order. Rows are views into it.
+ * @throws Error when the bytes are not what the encoders write
+ */
+export function* decodeOperations(payload: Uint8Array, dim: number): Generator<Operation> {
+  const reader = new Reader(payload);
+  while (!reader.atEnd) {
+    const kind = reader.u32();
+    const count = reader.u32();
+    if (kind === KIND.upsert) yield { kind: 'upsert', rows: times(count, () => readRow(reader, dim)) };
+    else if (kind === KIND.delete) yield { kind: 'delete', ids: times(count, () => reader.text(reader.u16())) };
+    else assert(false, `operation of unknown kind ${kind}`);
+  }
+}
+
+function readRow(reader: Reader, dim: number): Row {
+  const modality = MODALITY_OF_CODE.get(reader.u16());
+  const idBytes = reader.u16();
+  const metadataBytes = reader.u32();
+  assert(modality !== undefined, 'operation of unknown modality');
+  assert(idBytes <= LIMITS.idBytes && metadataBytes <= LIMITS.metadataBytes, 'a stored item over its limits');
+  const id = reader.text(idBytes);
+  return { id, modality, metadata: reader.bytes(metadataBytes), vector: reader.bytes(4 * dim) };
+}
+
+const times = <T>(count: number, make: () => T): T[] => {
+  const made: T[] = [];
+  for (let i = 0; i < count; i++) made.push(make());
+  return made;
+};
+
+class Writer {
+  readonly #buffer: Buffer<ArrayBuffer>;
+  #at = 0;
+
+  constructor(bytes: number) {
+    // A buffer of its own, not a slice of Node's pool: it is handed to another thread.
+    this.#buffer = Buffer.from(new ArrayBuffer(bytes));
+  }
+
+  u16(value: number): this {
+    this.#at = this.#buffer.writeUInt16LE(value, this.#at);
+    return this;
+  }
+
+  u32(value: number): this {
+    this.#at = this.#buffer.writeUInt32LE(value, this.#at);
+    return this;
+  }
+
+  bytes(value: Uint8Array): this {
+    this.#buffer.set(value, this.#at);
+    this.#at += value.length;
+    return this;
+  }
+
+  done(): Uint8Array<ArrayBuffer> {
+    assert(this.#at === this.#buffer.length, 'an operation of another size than computed');
+    return this.#buffer;
+  }
+}
+
+class Reader {
+  readonly #buffer: Buffer;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  get atEnd(): boolean {
+    return this.#at === this.#buffer.length;
+  }
+
+  u16(): number {
+    return this.#buffer.readUInt16LE(this.#advance(2));
+  }
+
+  u32(): number {
+    return this.#buffer.readUInt32LE(this.#advance(4));
+  }
+
+  bytes(length: number): Uint8Array {
+    const from = this.#advance(length);
+    return this.#buffer.subarray(from, from + length);
+  }
+
+  text(length: number): string {
+    const from = this.#advance(length);
+    return this.#buffer.toString('utf8', from, from + length);
+  }
+
+  #advance(length: number): number {
+    const from = this.#at;
+    assert(from + length <= this.#buffer.length, 'an operation that ends too early');
+    this.#at = from + length;
+    return from;
+  }
+}

@@ -1,0 +1,58 @@
+import { Problem } from '../../common/errors.js';
+import type { Metadata } from '../vector-store.js';
+
+/** What an item was made from, part by part: few words as they are, all else as a file that is kept beside the index. */
+export type Original = readonly OriginalPart[];
+export type OriginalPart =
+  | { text: string }
+  | {
+      /** SHA-256 of the content, in hex: the name of the file. */
+      file: string;
+      /** What it must be read as; without it the content decides. */
+      as?: 'text' | 'image' | 'video';
+    };
+
+/**
+ * The original stands in the stored metadata, first, under a name that no filter can ask for: an item and
+ * what it refers to are one write, and no format had to change.
+ */
+const FIELD = '$original';
+const HEAD = `{"${FIELD}":`;
+const HEAD_BYTES = Buffer.from(HEAD);
+const FILE_NAME = /^[0-9a-f]{64}$/;
+
+/** Metadata and original as one JSON text. @throws Problem `invalid_request` */
+export function joinOriginal(metadata: Metadata, original: Original | undefined): string {
+  if (Object.hasOwn(metadata, FIELD)) throw new Problem('invalid_request', `Metadata cannot have a field "${FIELD}".`);
+  const text = JSON.stringify(metadata);
+  if (original === undefined) return text;
+  if (!isOriginal(original)) throw new Problem('invalid_request', 'The original names a file that cannot be one.');
+  return `${HEAD}${JSON.stringify(original)}${text === '{}' ? '}' : `,${text.slice(1)}`}`;
+}
+
+/** The two apart again. */
+export function splitOriginal(text: string): { metadata: Metadata; original?: Original } {
+  const all = JSON.parse(text) as Metadata & { [FIELD]?: Original };
+  if (!text.startsWith(HEAD)) return { metadata: all };
+  const { [FIELD]: original, ...metadata } = all;
+  return original === undefined ? { metadata } : { metadata, original };
+}
+
+/** The kept files that stored metadata refers to. */
+export function filesOfStored(metadata: Buffer): string[] {
+  if (!metadata.subarray(0, HEAD_BYTES.length).equals(HEAD_BYTES)) return [];
+  return filesOf(splitOriginal(metadata.toString()).original ?? []);
+}
+
+export const filesOf = (original: Original): string[] =>
+  original.flatMap((part) => ('file' in part ? [part.file] : []));
+
+/** Names come from files that people import, and become paths. */
+export const isFileName = (name: string): boolean => FILE_NAME.test(name);
+
+function isOriginal(original: unknown): original is Original {
+  if (!Array.isArray(original)) return false;
+  return original.every(({ text, file }: { text?: unknown; file?: unknown }) =>
+    file === undefined ? typeof text === 'string' : typeof file === 'string' && isFileName(file),
+  );
+}

@@ -1,0 +1,100 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { ColdCache } from '../../src/embedding/disk-cache.js';
+import { Cache } from '../../src/embedding/embedding-cache.js';
+import { Metrics } from '../../src/observability/metrics.js';
+
+const metrics = () => new Metrics();
+const lookups = async (of: Metrics) =>
+  Object.fromEntries((await of.cacheLookups.get()).values.map(({ labels, value }) => [labels.outcome, value]));
+
+describe('Cache', () => {
+  it('computes once and remembers', async () => {
+    const counts = metrics();
+    const cache = new Cache<string>(1000, () => 10, counts);
+    let computed = 0;
+    const compute = async () => `value ${++computed}`;
+    expect(await cache.get('a', compute)).toBe('value 1');
+    expect(await cache.get('a', compute)).toBe('value 1');
+    expect(await lookups(counts)).toEqual({ miss: 1, hit: 1 });
+  });
+
+  it('drops the least recently used first when it is full', async () => {
+    const cache = new Cache<string>(20, () => 10, metrics());
+    const computed: string[] = [];
+    const get = (key: string) =>
+      cache.get(key, async () => {
+        computed.push(key);
+        return key;
+      });
+    for (const key of ['a', 'b', 'a', 'c', 'a', 'c', 'b']) await get(key);
+    expect(computed).toEqual(['a', 'b', 'c', 'b']);
+  });
+
+  it('keeps nothing when it has no room, but still joins computations under way', async () => {
+    const counts = metrics();
+    const cache = new Cache<number>(0, () => 1, counts);
+    let computed = 0;
+    const compute = async () => {
+      await sleep(20);
+      return ++computed;
+    };
+    expect(await Promise.all([cache.get('a', compute), cache.get('a', compute)])).toEqual([1, 1]);
+    expect(await cache.get('a', compute)).toBe(2);
+    expect(await lookups(counts)).toEqual({ miss: 2, shared: 1 });
+  });
+
+  it('stops a computation only when all who wait for it have gone', async () => {
+    const cache = new Cache<string>(100, () => 1, metrics());
+    const [first, second] = [new AbortController(), new AbortController()];
+    let flight: AbortSignal | undefined;
+    let finish = (_: string) => {};
+    const compute = (signal: AbortSignal) => {
+      flight = signal;
+      return new Promise<string>((resolve) => {
+        finish = resolve;
+      });
+    };
+    const one = cache.get('a', compute, { signal: first.signal });
+    const two = cache.get('a', compute, { signal: second.signal });
+    first.abort();
+    await expect(one).rejects.toMatchObject({ code: 'client_closed' });
+    expect(flight?.aborted).toBe(false);
+    finish('done');
+    expect(await two).toBe('done');
+
+    const lonely = new AbortController();
+    const three = cache.get('b', compute, { signal: lonely.signal });
+    lonely.abort();
+    await expect(three).rejects.toMatchObject({ code: 'client_closed' });
+    expect(flight?.aborted).toBe(true);
+    // Who comes next starts afresh instead of joining what was stopped.
+    const four = cache.get('b', async () => 'fresh');
+    expect(await four).toBe('fresh');
+  });
+
+  it('finds on disk what memory has lost', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'onespace-cache-'));
+    const codec = { encode: (text: string) => Buffer.from(text), decode: (bytes: Buffer) => bytes.toString() };
+    const cold = ColdCache.open(folder, 1e6, codec);
+    await new Cache<string>(100, () => 1, metrics(), cold).get('a', async () => 'computed once');
+    await cold.written();
+    const counts = metrics();
+    const cache = new Cache<string>(100, () => 1, counts, cold);
+    const never = () => Promise.reject(new Error('computed twice'));
+    expect(await cache.get('a', never)).toBe('computed once');
+    expect(await cache.get('a', never)).toBe('computed once');
+    expect(await lookups(counts)).toEqual({ disk_hit: 1, hit: 1 });
+    await cold.close();
+    await rm(folder, { recursive: true });
+  });
+
+  it('does not remember a failure', async () => {
+    const cache = new Cache<string>(100, () => 1, metrics());
+    await expect(cache.get('a', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    expect(await cache.get('a', async () => 'yes')).toBe('yes');
+  });
+});

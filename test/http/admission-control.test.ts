@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import { Permits } from '../../src/http/admission-control.js';
+
+describe('Permits', () => {
+  const make = (requests: number, bytes: number) => {
+    const refused: string[] = [];
+    return { permits: new Permits({ requests, bytes }, (reason) => refused.push(reason)), refused };
+  };
+
+  it('refuses beyond the requests allowed, until one gives its permit back', () => {
+    const { permits, refused } = make(2, 1000);
+    const giveBack = permits.take(1);
+    permits.take(1);
+    expect(() => permits.take(1)).toThrow(expect.objectContaining({ code: 'overloaded', status: 503 }));
+    expect(refused).toEqual(['requests']);
+    giveBack();
+    giveBack();
+    permits.take(1);
+    expect(() => permits.take(1)).toThrow(/2 requests are under way/);
+  });
+
+  it('refuses beyond the bytes allowed, but never one request alone', () => {
+    const { permits, refused } = make(10, 100);
+    const giveBack = permits.take(500);
+    expect(() => permits.take(1)).toThrow(/try again/);
+    expect(refused).toEqual(['bytes']);
+    giveBack();
+    permits.take(60);
+    permits.take(40);
+    expect(() => permits.take(1)).toThrow();
+  });
+});

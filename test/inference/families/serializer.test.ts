@@ -1,0 +1,78 @@
+import path from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Serializer } from '../../../src/inference/families/unified/serializer.js';
+import { collate } from '../../../src/inference/families/unified/token-sequence.js';
+import { openModel } from '../../../src/models/catalog.js';
+import type { UnifiedManifest } from '../../../src/models/manifest.js';
+
+let serializer: Serializer;
+let maxTokens: number;
+
+beforeAll(async () => {
+  const model = await openModel('onespace-mini', { MODELS_DIR: '', DTYPE: 'fp32' });
+  const manifest = model.manifest as UnifiedManifest;
+  maxTokens = manifest.text.max_tokens;
+  serializer = await Serializer.open(manifest, path.join(model.dir, manifest.tokenizer));
+});
+
+/** A frame in which every pixel tells where it stands. */
+function gradient(width: number, height: number, timeSeconds = 0) {
+  const rgb = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) rgb.set([x, y, 7], (y * width + x) * 3);
+  return { width, height, timeSeconds, rgb };
+}
+
+describe('Serializer', () => {
+  it('turns text into ids, the same for the same words whatever the spaces', () => {
+    const { sequence, tokens, truncated } = serializer.serialize([{ text: 'a red car' }]);
+    expect(tokens).toBeGreaterThan(0);
+    expect(tokens).toBe(sequence.ids.length);
+    expect(truncated).toBe(false);
+    expect(serializer.serialize([{ text: '  a\n red\tcar ' }]).sequence.ids).toEqual(sequence.ids);
+    expect(serializer.serialize([{ text: '红色汽车' }]).tokens).toBeGreaterThan(0);
+  });
+
+  it('gives no token for blank text', () => {
+    expect(serializer.serialize([{ text: ' \n ' }]).tokens).toBe(0);
+  });
+
+  it('cuts long text at the limit and says so', () => {
+    const long = serializer.serialize([{ text: 'cat '.repeat(100_000) }]);
+    expect(long).toMatchObject({ tokens: maxTokens, truncated: true });
+    expect(serializer.serialize([{ text: 'cat '.repeat(maxTokens) }]).truncated).toBe(false);
+  });
+
+  it('cuts a frame into 16x16 patches, rows first, each pixel in its place', () => {
+    const { sequence } = serializer.serialize([{ frames: [gradient(48, 32)] }]);
+    expect(sequence.patches).toHaveLength(6 * 768);
+    // Patch 4 is row 1, column 1; its pixel (row 2, column 3) is x=19, y=18 of the frame.
+    const pixel = 4 * 768 + (2 * 16 + 3) * 3;
+    expect([...sequence.patches.subarray(pixel, pixel + 3)]).toEqual([19, 18, 7]);
+  });
+
+  it('places patches by their centre as a fraction of the longer side, with the time of their frame', () => {
+    const { sequence } = serializer.serialize([{ frames: [gradient(32, 16), gradient(32, 16, 1.5)] }]);
+    expect([...sequence.positions]).toEqual([...[0, 0.25, 0.25, 0, 0.25, 0.75], ...[1.5, 0.25, 0.25, 1.5, 0.25, 0.75]]);
+  });
+
+  it('makes one sequence of text and frames together', () => {
+    const { sequence } = serializer.serialize([{ text: 'a cat' }, { frames: [gradient(16, 16)] }]);
+    expect(sequence.ids.length).toBeGreaterThan(0);
+    expect(sequence.positions).toHaveLength(3);
+  });
+});
+
+describe('collate', () => {
+  it('pads to the longest and masks what is padding', () => {
+    const [short, long] = ['cat', 'a red car'].map((text) => serializer.serialize([{ text }]).sequence);
+    const image = serializer.serialize([{ frames: [gradient(16, 16)] }]).sequence;
+    const batch = collate([short, long, image] as never, 768);
+    const width = long?.ids.length ?? 0;
+    expect(batch).toMatchObject({ size: 3, textLength: width, patchCount: 1 });
+    expect([...batch.ids].map(Number).slice(width, 2 * width)).toEqual([...(long?.ids ?? [])]);
+    expect([...batch.textMask.subarray(0, width)]).toEqual(
+      Array.from({ length: width }, (_, i) => (i < (short?.ids.length ?? 0) ? 1 : 0)),
+    );
+    expect([...batch.patchMask]).toEqual([0, 0, 1]);
+  });
+});

@@ -1,0 +1,52 @@
+import { describe, expect, it } from 'vitest';
+import { describeRefused, detect } from '../../src/media/detect-format.js';
+
+const bytes = (text: string) => Buffer.from(text, 'latin1');
+/** An ftyp box of these brands. */
+const ftyp = (major: string, ...compatible: string[]) => {
+  const box = bytes(`\0\0\0\0ftyp${major}\0\0\0\0${compatible.join('')}`);
+  box.writeUInt32BE(box.length);
+  return Buffer.concat([box, bytes('\0\0\0\x08mdat')]);
+};
+
+describe('detect', () => {
+  it.each([
+    ['mp4', ftyp('isom', 'isom', 'iso2', 'avc1', 'mp41')],
+    ['mp4', ftyp('mp42')],
+    ['mp4', ftyp('XXXX', 'isom')],
+    ['mov', ftyp('qt  ', 'qt  ')],
+    ['mov', bytes('\0\0\0\x08wide\0\0\0\0mdat')],
+    ['avif', ftyp('avif', 'mif1', 'miaf')],
+    ['avif', ftyp('mif1', 'avif', 'miaf')],
+    ['heic', ftyp('mif1', 'heic')],
+    ['heic', ftyp('heic', 'mif1')],
+    ['webm', bytes('\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\x82\x84webm')],
+    ['mkv', bytes('\x1a\x45\xdf\xa3\xa3\x42\x86\x81\x01\x42\x82\x88matroska')],
+    ['avi', bytes('RIFF\x10\0\0\0AVI LIST')],
+    ['webp', bytes('RIFF\x10\0\0\0WEBPVP8 ')],
+    ['tiff', bytes('MM\0*\0\0\0\x08')],
+  ])('tells %s by its first bytes', (format, head) => {
+    expect(detect(head)?.format).toBe(format);
+  });
+
+  it.each([
+    ['an SVG drawing', '<?xml version="1.0"?><!-- x --><svg xmlns="http://www.w3.org/2000/svg"/>'],
+    ['a PDF document', '%PDF-1.7'],
+    ['a playlist', '#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd'],
+    ['a playlist', 'ffconcat version 1.0\nfile /etc/passwd'],
+    ['a ZIP archive or an Office document', 'PK\x03\x04'],
+    ['an HTML page', '<!DOCTYPE html><html>'],
+    ['text', 'a plain sentence'],
+    ['an audio file', 'RIFF\x10\0\0\0WAVEfmt '],
+    ['an unknown format', '\0\x01\x02'],
+    ['an unknown format', ''],
+  ])('refuses %s', (name, text) => {
+    expect(detect(bytes(text))).toBeUndefined();
+    expect(describeRefused(bytes(text))).toBe(name);
+  });
+
+  it('refuses ISO media files of brands it does not know', () => {
+    expect(detect(ftyp('crx ', 'crx '))).toBeUndefined();
+    expect(detect(ftyp('jp2 '))).toBeUndefined();
+  });
+});

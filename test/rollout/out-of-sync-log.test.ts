@@ -1,0 +1,76 @@
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MissedItems } from '../../src/rollout/out-of-sync-log.js';
+
+let dir: string;
+let file: string;
+let items: MissedItems;
+
+beforeEach(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'onespace-missed-'));
+  file = path.join(dir, 'missed');
+  items = MissedItems.open(file);
+});
+afterEach(async () => {
+  items.close();
+  await rm(dir, { recursive: true });
+});
+
+/** What another process finds when this one is killed now. */
+function afterKill(): string[] {
+  const found = MissedItems.open(file);
+  const ids = found.ids(100);
+  found.close();
+  return ids.sort();
+}
+
+const ordered = (id: string) => {
+  const write = items.begin(id);
+  write.order();
+  return write;
+};
+
+describe('MissedItems', () => {
+  it('knows after a kill what was under way and what was missed, and not what is level', () => {
+    ordered('level').done();
+    ordered('missed').miss();
+    ordered('under way');
+    expect(items.count).toBe(1);
+    expect(items.ids(10)).toEqual(['missed']);
+    expect(afterKill()).toEqual(['missed', 'under way']);
+  });
+
+  it('forgets a missed item when a later write of it arrives', () => {
+    ordered('a').miss();
+    ordered('a').done();
+    expect(items.count).toBe(0);
+    expect(afterKill()).toEqual([]);
+  });
+
+  it('lets the latest write decide, in whatever order they arrive', () => {
+    const [first, second] = [ordered('a'), ordered('a')];
+    expect([first.isLatest, second.isLatest]).toEqual([false, true]);
+    second.done();
+    first.miss();
+    expect(items.count).toBe(0);
+    const [third, fourth] = [ordered('a'), ordered('a')];
+    fourth.miss();
+    third.done();
+    expect(items.count).toBe(1);
+  });
+
+  it('counts as missed what the first index may or may not have', () => {
+    items.begin('never told').abandon();
+    ordered('told, and failed').abandon();
+    expect(items.ids(10)).toEqual(['told, and failed']);
+  });
+
+  it('keeps its file short while many writes pass', async () => {
+    ordered('missed "for" good\u2028').miss();
+    for (let i = 0; i < 60_000; i++) ordered(`item number ${i}`).done();
+    expect((await stat(file)).size).toBeLessThan(1_100_000);
+    expect(afterKill()).toEqual(['missed "for" good\u2028']);
+  });
+});

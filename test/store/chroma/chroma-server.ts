@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const START_TIMEOUT_MS = 30_000;
+
+/** A real Chroma server: the one of `CHROMA_URL`, or one started from the npm package. */
+export interface ChromaServer {
+  url: string;
+  stop(): Promise<void>;
+}
+
+/** @returns nothing where neither is to be had */
+export async function startChroma(dataDir: string, wantedPort?: number): Promise<ChromaServer | undefined> {
+  if (process.env.CHROMA_URL) return { url: process.env.CHROMA_URL, stop: async () => {} };
+  const binary = chromaBinary();
+  if (binary === undefined) return undefined;
+  const port = wantedPort ?? (await freePort());
+  const args = [binary, 'run', '--path', dataDir, '--host', '127.0.0.1', '--port', String(port)];
+  const child = spawn(process.execPath, args, { stdio: 'ignore' });
+  const url = `http://127.0.0.1:${port}`;
+  await untilAnswers(url, child);
+  return { url, stop: () => kill(child) };
+}
+
+function chromaBinary(): string | undefined {
+  const from = createRequire(process.env.CHROMA_PACKAGE ?? new URL('./server/package.json', import.meta.url));
+  try {
+    const [packages] = from.resolve('chromadb').split(/(?<=[\\/]node_modules[\\/])chromadb[\\/]/);
+    return path.join(packages ?? '', 'chromadb', 'dist', 'cli.mjs');
+  } catch {
+    return undefined;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+async function untilAnswers(url: string, child: ChildProcess): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (Date.now() < deadline && child.exitCode === null) {
+    const answer = await fetch(`${url}/api/v2/heartbeat`).catch(() => undefined);
+    if (answer?.ok) return;
+    await sleep(50);
+  }
+  child.kill('SIGKILL');
+  throw new Error('Chroma did not start');
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
