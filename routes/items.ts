@@ -1,138 +1,144 @@
+import { randomUUID } from 'node:crypto';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import { Type } from 'typebox';
-import { Problem } from '../src/common/errors.js';
-import { jsonBody } from '../src/http/body/read-input.js';
-import { answerWith, chosenModel, MODEL } from '../src/http/model-selection.js';
-import { MAX_DELETED_IDS } from '../src/http/request-limits.js';
-import { jsonContent } from '../src/http/schemas/body-content.js';
-import { Filter, Id, itemToJson, ModalityName, StoredItem, vectorToJson } from '../src/http/schemas/common.js';
+import type { FastifyRequest } from 'fastify';
+import type { Static } from 'typebox';
+import { invalidField, Problem } from '../src/common/errors.js';
+import { toDecimals } from '../src/common/vector.js';
+import {
+  acceptRawBodies,
+  type FormEntry,
+  filenameOf,
+  hasFiles,
+  modelOfQuery,
+  oneInput,
+  readForm,
+  readJson,
+} from '../src/http/body/read-body.js';
+import {
+  type DeleteBody,
+  deleteItemSchema,
+  deleteItemsSchema,
+  FileFields,
+  getItemSchema,
+  type ItemBody,
+  type ItemsBody,
+  listItemsSchema,
+  putItemsSchema,
+} from '../src/http/schemas/items.js';
+import { describe, ItemResolver, type NewItem } from '../src/items/new-item.js';
+import type { ItemInfo } from '../src/store/vector-store.js';
 
-const ItemPath = Type.Object({ id: Id });
-const ItemQuery = Type.Object(
-  { include: Type.Optional(Type.Literal('embedding')), ...MODEL },
-  { additionalProperties: false },
-);
-const DeleteQuery = Type.Object(MODEL, { additionalProperties: false });
-export const ListQuery = Type.Object(
-  {
-    limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
-    cursor: Type.Optional(Type.String({ maxLength: 2048 })),
-    modal_type: Type.Optional(ModalityName),
-    ...MODEL,
-  },
-  { additionalProperties: false },
-);
-export const ItemPage = Type.Object(
-  {
-    items: Type.Array(StoredItem),
-    next_cursor: Type.Optional(Type.String({ description: 'Absent on the last page.' })),
-  },
-  { title: 'ItemPage', description: 'Ordered by id.' },
-);
-const Deleted = Type.Null({ description: 'It is gone.' });
-/** Which items to delete: by what their metadata say, or by id. */
-export const DeleteBody = Type.Union(
-  [
-    Type.Object({ filter: Type.With(Filter, { minProperties: 1 }) }, { additionalProperties: false }),
-    Type.Object({ ids: Type.Array(Id, { minItems: 1, maxItems: MAX_DELETED_IDS }) }, { additionalProperties: false }),
-  ],
-  { title: 'Deletion' },
-);
-export const DeletedCount = Type.Object(
-  { deleted: Type.Integer({ description: 'How many items there were.' }) },
-  { title: 'Deleted' },
-);
+/** The items of a request. */
+interface NewItems {
+  items: NewItem[];
+  /** Whether the request and its reply have one item, not a list. */
+  isSingle: boolean;
+  /** Name of the model. */
+  model: string | undefined;
+}
+
+const writes = { writes: true };
 
 export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { writes } = app.service;
+  const { inputs, models, concurrency } = app.service;
+  acceptRawBodies(app);
 
-  app.get(
-    '/items',
-    {
-      schema: {
-        operationId: 'listItems',
-        tags: ['items'],
-        summary: 'What is stored, page by page',
-        querystring: ListQuery,
-        response: { 200: ItemPage },
-      },
-    },
-    async (request, reply) => {
-      const { limit, cursor, modal_type } = request.query;
-      const { store } = answerWith(chosenModel(request), request, reply);
-      const page = await store.list({
-        limit,
-        ...(cursor === undefined ? {} : { cursor }),
-        ...(modal_type === undefined ? {} : { modality: modal_type }),
-      });
-      const next = page.nextCursor === undefined ? {} : { next_cursor: page.nextCursor };
-      return { items: page.items.map(itemToJson), ...next };
-    },
-  );
+  app.post('/items', { config: { encodes: true, ...writes }, schema: putItemsSchema }, async (request, reply) => {
+    const { items, isSingle, model: name } = hasFiles(request) ? await fromForm(request) : fromJson(request);
+    const model = request.scope.use(models.get(name));
+    const resolver = new ItemResolver(request.scope, inputs);
+    const stored = await models.router.put(model, items, { resolver, concurrency }, request.scope);
+    const [first] = stored;
+    if (!isSingle || first === undefined) {
+      const toEntry = (one: ItemInfo | Problem) =>
+        one instanceof Problem ? { error: one.toDocument(request.id) } : toJson(one);
+      return { results: stored.map(toEntry) };
+    }
+    if (first instanceof Problem) throw first;
+    return reply
+      .code(201)
+      .header('location', `/items/${encodeURIComponent(first.id)}`)
+      .send(toJson(first));
+  });
 
-  app.get(
-    '/items/:id',
-    {
-      schema: {
-        operationId: 'getItem',
-        tags: ['items'],
-        summary: 'One item',
-        params: ItemPath,
-        querystring: ItemQuery,
-        response: { 200: StoredItem },
-      },
-    },
-    async (request, reply) => {
-      const { store } = answerWith(chosenModel(request), request, reply);
-      const item = await store.get(request.params.id);
-      if (item === undefined) throw noItem(request.params.id);
-      const extra = request.query.include === 'embedding' ? { embedding: vectorToJson(item.vector) } : {};
-      return { ...itemToJson(item), ...extra };
-    },
-  );
+  app.get('/items', { schema: listItemsSchema }, async (request) => {
+    const { limit, cursor, modal_type, model } = request.query;
+    const { store } = request.scope.use(models.get(model));
+    const { items, nextCursor } = await store.list({
+      limit,
+      ...(cursor === undefined ? {} : { cursor }),
+      ...(modal_type === undefined ? {} : { modality: modal_type }),
+    });
+    return { items: items.map(toJson), ...(nextCursor === undefined ? {} : { next_cursor: nextCursor }) };
+  });
 
-  app.delete(
-    '/items',
-    {
-      config: { writes: true },
-      schema: {
-        operationId: 'deleteItems',
-        tags: ['items'],
-        summary: 'Delete the items that a filter selects, or those of some ids',
-        querystring: DeleteQuery,
-        body: {
-          content: jsonContent(DeleteBody, [{ filter: { colour: 'red', year: { $lt: 2000 } } }, { ids: ['a', 'b'] }]),
-        },
-        response: { 200: DeletedCount },
-      },
-    },
-    async (request, reply) => {
-      const wanted = jsonBody<typeof DeleteBody>(request);
-      const model = answerWith(chosenModel(request), request, reply);
-      const deleted = 'filter' in wanted ? writes.deleteWhere(model, wanted.filter) : writes.delete(model, wanted.ids);
-      return { deleted: await deleted };
-    },
-  );
+  app.get('/items/:id', { schema: getItemSchema }, async (request) => {
+    const { include, model } = request.query;
+    const { store } = request.scope.use(models.get(model));
+    const item = await store.get(request.params.id);
+    if (item === undefined) throw noItem(request.params.id);
+    return { ...toJson(item), ...(include === 'embedding' ? { embedding: toDecimals(item.vector) } : {}) };
+  });
 
-  app.delete(
-    '/items/:id',
-    {
-      config: { writes: true },
-      schema: {
-        operationId: 'deleteItem',
-        tags: ['items'],
-        summary: 'Delete one item',
-        params: ItemPath,
-        querystring: DeleteQuery,
-        response: { 204: Deleted },
-      },
-    },
-    async (request, reply) => {
-      const model = answerWith(chosenModel(request), request, reply);
-      if ((await writes.delete(model, [request.params.id])) === 0) throw noItem(request.params.id);
-      return reply.code(204).send(null);
-    },
-  );
+  app.delete('/items', { config: writes, schema: deleteItemsSchema }, async (request) => {
+    const which = readJson<typeof DeleteBody>(request);
+    const model = request.scope.use(models.get(request.query.model));
+    const { router } = models;
+    const deleted = 'filter' in which ? router.deleteWhere(model, which.filter) : router.delete(model, which.ids);
+    return { deleted: await deleted };
+  });
+
+  app.delete('/items/:id', { config: writes, schema: deleteItemSchema }, async (request, reply) => {
+    const model = request.scope.use(models.get(request.query.model));
+    if ((await models.router.delete(model, [request.params.id])) === 0) throw noItem(request.params.id);
+    return reply.code(204).send(null);
+  });
 };
+
+/** Files and texts that are one item, or an item each. */
+async function fromForm(request: FastifyRequest): Promise<NewItems> {
+  const { entries, fields } = await readForm(request, FileFields);
+  const { items: labels, id, metadata, model } = fields;
+  if (labels === undefined) {
+    const { parts, filename } = oneInput(entries);
+    const item = { id: id ?? randomUUID(), parts, metadata: describe(parts, metadata, filename) };
+    return { items: [item], isSingle: true, model };
+  }
+  if (id !== undefined || metadata !== undefined)
+    throw invalidField(
+      'body.items',
+      'A form with body.items may not have id and metadata beside it: put them into it.',
+    );
+  if (labels.length !== entries.length) {
+    const detail = `body.items has ${labels.length} entries for ${entries.length} files and texts; send one for each.`;
+    throw invalidField('body.items', detail);
+  }
+  const items = entries.map((entry, i) => fromEntry(entry, labels[i] ?? {}));
+  return { items, isSingle: false, model };
+}
+
+function fromEntry(
+  entry: FormEntry,
+  { id = randomUUID(), metadata }: Pick<Static<typeof ItemBody>, 'id' | 'metadata'>,
+) {
+  if ('problem' in entry) return { id, problem: entry.problem };
+  const { parts } = oneInput([entry]);
+  return { id, parts, metadata: describe(parts, metadata, filenameOf(entry)) };
+}
+
+function fromJson(request: FastifyRequest): NewItems {
+  const body = readJson<typeof ItemBody | typeof ItemsBody>(request) as
+    | Static<typeof ItemBody>
+    | Static<typeof ItemsBody>;
+  const model = modelOfQuery(request);
+  if (!Array.isArray(body)) return { items: [fromObject(body, 'body')], isSingle: true, model: body.model ?? model };
+  return { items: body.map((one, i) => fromObject(one, `body.${i}`)), isSingle: false, model };
+}
+
+function fromObject({ id = randomUUID(), metadata, ...json }: Static<typeof ItemBody>, path: string): NewItem {
+  return { id, metadata, json, path };
+}
+
+const toJson = ({ id, modality, metadata }: ItemInfo) => ({ id, modal_type: modality, metadata });
 
 const noItem = (id: string) => new Problem('not_found', `There is no item "${id}".`, { id });

@@ -7,8 +7,8 @@ import { answerProblems } from './http/plugins/error-handler.js';
 import { validatorCompiler } from './http/validation/validator.js';
 
 /**
- * Serves health and metrics, without keys, on a port that only the operator's network reaches; and rollouts there,
- * with a key where there are keys.
+ * Serves health and metrics, without keys, on a port that only the operator's network reaches; and the rollout routes,
+ * with a key where the service has keys.
  */
 export function serveAdmin(app: FastifyInstance, { host, port }: { host: string; port: number }): void {
   const admin = Fastify({ logger: false });

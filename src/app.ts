@@ -7,41 +7,35 @@ import { healthRoutes } from '../routes/health.js';
 import { itemRoutes } from '../routes/items.js';
 import { metricsRoutes } from '../routes/metrics.js';
 import { openAiRoutes } from '../routes/openai.js';
-import { putItemsRoutes } from '../routes/put-items.js';
 import { retrieveRoutes } from '../routes/retrieve.js';
 import { rolloutRoutes } from '../routes/rollout.js';
 import { serveAdmin } from './admin-app.js';
-import type { Config } from './config.js';
-import { listOf } from './http/api-keys.js';
+import { MODEL_HEADER } from './common/headers.js';
+import { type Config, listOf } from './config.js';
+import { controlAdmission } from './http/admission-control.js';
 import { describeRoutes } from './http/openapi/plugin.js';
 import { guard } from './http/plugins/auth.js';
+import { answerClientError } from './http/plugins/client-error.js';
 import { answerFrameworkError, answerProblems } from './http/plugins/error-handler.js';
 import { limitRate } from './http/plugins/rate-limit.js';
-import { observeRequests, takePermits } from './http/plugins/request-context.js';
-import { addSecurityHeaders } from './http/plugins/security-headers.js';
-import { answerClientError, giveUpSlowBodies } from './http/plugins/slow-body.js';
+import { newRequestId, openRequestScopes } from './http/plugins/request-scope.js';
+import { abortSlowBodies } from './http/plugins/slow-body.js';
 import { validatorCompiler } from './http/validation/validator.js';
-import { openService, type Service } from './service.js';
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    service: Service;
-  }
-}
+import { openService } from './service.js';
 
 const MAX_FIELD_BYTES = 1_000_000;
-/** How often Node looks for requests that are overdue. */
+/** How often Node checks for requests that are overdue. */
 const OVERDUE_CHECK_MS = 1000;
 /** An id of 256 characters, each percent-encoded. */
 const MAX_PARAM_CHARACTERS = 256 * 9;
 
-/** Assembles the service: engine, plugins, routes. It listens to nothing yet. */
+/** Assembles the service: engine, plugins, routes. It does not listen yet. */
 export async function buildApp(config: Config): Promise<FastifyInstance> {
   const app = Fastify({
     logger: { level: config.LOG_LEVEL },
-    // One line per request, with its status and time, is written by `observeRequests`.
+    // `openRequestScopes` writes one line per request, with its status and duration.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
-    genReqId: () => crypto.randomUUID(),
+    genReqId: newRequestId,
     trustProxy: config.TRUST_PROXY === '' ? false : listOf(config.TRUST_PROXY),
     bodyLimit: config.MAX_JSON_MB * 1e6,
     requestTimeout: config.REQUEST_TIMEOUT_SECONDS * 1000,
@@ -52,7 +46,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
     },
     routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
     forceCloseConnections: 'idle',
-    // While it closes, `observeRequests` refuses what still comes, with a problem document.
+    // While the service closes, `openRequestScopes` refuses new requests with a problem document.
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
     frameworkErrors: answerFrameworkError,
@@ -61,45 +55,43 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   app.decorate('service', service);
   app.addHook('onClose', () => service.close());
 
-  // JSON, multipart and media are all the service reads.
+  // The service reads JSON, multipart and media only.
   app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(validatorCompiler);
-  // Replies are typed where they are made. A serialiser made from their schemas takes five times as long over a vector.
+  // A serializer compiled from the schema of a reply takes five times as long for a vector.
   app.setSerializerCompiler(() => JSON.stringify);
-  observeRequests(app);
+  openRequestScopes(app);
   answerProblems(app);
-  addSecurityHeaders(app);
-  giveUpSlowBodies(app, config.SLOW_BODY_SECONDS);
-  await openToPages(app, listOf(config.CORS_ORIGINS));
+  abortSlowBodies(app, config.SLOW_BODY_SECONDS);
+  await allowOrigins(app, listOf(config.CORS_ORIGINS));
   await describeRoutes(app);
   await app.register(multipart, {
     limits: { fileSize: config.MAX_UPLOAD_MB * 1e6, files: 64, fields: 64, parts: 128, fieldSize: MAX_FIELD_BYTES },
     throwFileSizeLimit: false,
   });
   await app.register(healthRoutes);
-  await app.register((api) => serveCallers(api, config));
+  await app.register((api) => servePublic(api, config));
   if (config.ADMIN_PORT !== 0) serveAdmin(app, { host: config.HOST, port: config.ADMIN_PORT });
   return app;
 }
 
-/** The routes for those who may call, each request with a permit where it uses the model. */
-async function serveCallers(api: FastifyInstance, { RATE_LIMIT, ADMIN_PORT }: Config): Promise<void> {
+/** The routes of the public API, for permitted callers; a request that uses the model needs a permit. */
+async function servePublic(api: FastifyInstance, { RATE_LIMIT, ADMIN_PORT }: Config): Promise<void> {
   guard(api);
-  takePermits(api);
+  controlAdmission(api);
   if (RATE_LIMIT > 0) await limitRate(api, RATE_LIMIT);
-  for (const routes of [embedRoutes, retrieveRoutes, putItemsRoutes, itemRoutes, openAiRoutes])
-    await api.register(routes);
+  for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, openAiRoutes]) await api.register(routes);
   if (ADMIN_PORT !== 0) return;
   await api.register(metricsRoutes);
   await api.register(rolloutRoutes);
 }
 
-/** Lets pages of these origins call; of no others. */
-async function openToPages(app: FastifyInstance, origins: readonly string[]): Promise<void> {
+/** Lets pages of these origins, and of no others, call the service. */
+async function allowOrigins(app: FastifyInstance, origins: readonly string[]): Promise<void> {
   if (origins.length === 0) return;
   await app.register(cors, {
     origin: [...origins],
     methods: ['GET', 'HEAD', 'POST', 'DELETE'],
-    exposedHeaders: ['x-request-id', 'x-onespace-model', 'server-timing', 'retry-after', 'location'],
+    exposedHeaders: ['x-request-id', MODEL_HEADER, 'server-timing', 'retry-after', 'location'],
   });
 }

@@ -141,3 +141,10 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   }
   return config as Config;
 }
+
+/** The entries of a setting that is a comma-separated list. */
+export const listOf = (setting: string): string[] =>
+  setting
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');

@@ -4,8 +4,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import { pino } from 'pino';
 import { type Config, loadConfig } from '../config.js';
 import type { Embedding } from '../embedding/embedding.js';
-import { sizeOfEmbedding } from '../embedding/embedding.js';
-import { Cache } from '../embedding/embedding-cache.js';
+import { EmbeddingCache, sizeOfEmbedding } from '../embedding/embedding-cache.js';
 import { embedAgain, type KeepingStore, type LeftOut, withoutOriginal } from '../items/reindex.js';
 import { Ffmpeg } from '../media/video/ffmpeg.js';
 import { type Model, openModel } from '../models/catalog.js';
@@ -96,7 +95,7 @@ async function fill(
   if (begun !== undefined && !isSame(begun, { model: name, revision, dim }))
     await rm(buildingDir(dir), { recursive: true });
   const metrics = new Metrics();
-  const cache = new Cache<Embedding>(0, sizeOfEmbedding, metrics, undefined);
+  const cache = new EmbeddingCache<Embedding>(0, sizeOfEmbedding, metrics);
   const loader = new ModelLoader({ config, metrics, logger, cache, ffmpeg: await Ffmpeg.locate() });
   const index = path.basename(buildingDir(dir));
   const to = await loader.open(source, model, { workers: config.ENCODER_WORKERS, index });
@@ -104,11 +103,10 @@ async function fill(
   try {
     return await embedAgain(
       from,
-      { embedder: to.embedder, store: to.store as KeepingStore },
+      { embedder: to.embedder, dim: to.dim, store: to.store as KeepingStore },
       {
-        together: 2 * config.MAX_BATCH_SIZE,
+        concurrency: 2 * config.MAX_BATCH_SIZE,
         spoolFolder: path.join(config.DATA_DIR, 'spool'),
-        record: () => {},
         onProgress: ({ embedded, skipped }) => {
           progress.skip(skipped);
           progress.advance(embedded);

@@ -1,6 +1,6 @@
 import type { Static } from 'typebox';
-import type { RolloutStatus } from '../../routes/rollout.js';
 import { type Connection, call } from '../client/http.js';
+import type { RolloutStatus } from '../http/schemas/rollout.js';
 
 type Status = Static<typeof RolloutStatus>;
 

@@ -42,6 +42,9 @@ const PROBLEMS = {
   disk_full: [507, 'The disk is full'],
 } as const satisfies Record<string, readonly [status: number, title: string]>;
 
+/** From this status on, an error is not the fault of an input: overload, a failure, a client that has gone. */
+const CLIENT_CLOSED = 499;
+
 export type ProblemCode = keyof typeof PROBLEMS;
 
 /** The RFC 9457 document of one problem. */
@@ -75,6 +78,11 @@ export class Problem extends Error {
     this.status = PROBLEMS[code][0];
   }
 
+  /** Whether it is about one input, and would recur with it; otherwise it concerns the whole request. */
+  get isOfInput(): boolean {
+    return this.status < CLIENT_CLOSED;
+  }
+
   toDocument(requestId?: string): ProblemDocument {
     return {
       type: `urn:onespace:problem:${this.code}`,
@@ -88,5 +96,23 @@ export class Problem extends Error {
   }
 }
 
-/** The problem of a client that went away: thrown wherever an aborted signal is noticed. */
+/** The problem of a client that closed its connection: thrown wherever an aborted signal is noticed. */
 export const clientClosed = () => new Problem('client_closed', 'The client closed the connection.');
+
+/**
+ * The problem of one field of a request.
+ * @param path of the field with its part of the request: `body.parts.0.image`
+ * @param detail a sentence that names the field, what was received and what is allowed
+ */
+export function invalidField(
+  path: string,
+  detail: string,
+  {
+    code = 'invalid_request',
+    cause,
+    ...extensions
+  }: { code?: ProblemCode; cause?: unknown; [member: string]: unknown } = {},
+): Problem {
+  const [part = 'body', ...field] = path.split('.');
+  return new Problem(code, detail, { in: part, field: field.join('.'), ...extensions }, { cause });
+}

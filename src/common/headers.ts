@@ -1,5 +1,11 @@
+/** Of a reply: `name@revision` of the model that answered. */
+export const MODEL_HEADER = 'x-onespace-model';
+
+/** Of a search: during a rollout, equal keys are answered by the same model. */
+export const ROLLOUT_KEY_HEADER = 'x-rollout-key';
+
 /**
- * Header of a request that another onespace sends on because its own model does not run. It goes no further: two
- * services that are each other's replica would hand it to and fro.
+ * Loop guard: of a request that another onespace forwarded because its own model does not run. It is not forwarded
+ * again, since two services that are each other's upstream would pass it back and forth.
  */
-export const HOP_HEADER = 'x-onespace-hop';
+export const FORWARDED_HEADER = 'x-onespace-hop';

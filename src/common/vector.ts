@@ -44,3 +44,9 @@ export function toBase64(vector: Float32Array): string {
   for (const [i, x] of vector.entries()) bytes.writeFloatLE(x, i * 4);
   return bytes.toString('base64');
 }
+
+/** Nine decimals keep every significant bit of a float32 in [-1, 1], in half the characters. */
+export const toDecimal = (x: number): number => Math.round(x * 1e9) / 1e9;
+
+/** A vector as JSON numbers. */
+export const toDecimals = (vector: Float32Array): number[] => Array.from(vector, toDecimal);

@@ -1,13 +1,38 @@
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { MODALITIES } from '../common/modality.js';
+import type { Embedding } from './embedding.js';
 
-/** How a value of the cache lies on disk. */
+/** The format of a cached value on disk. */
 export interface Codec<Value> {
   encode(value: Value): Buffer;
-  /** @returns undefined for bytes that are not a value of this version */
+  /** @returns undefined for bytes of another version of the format */
   decode(bytes: Buffer): Value | undefined;
 }
 
-/** Bytes of LMDB's pages around a record, roughly. */
+const FORMAT = 1;
+const HEADER_BYTES = 8;
+
+/** Format u8, modality u8, truncated u8, one unused byte, tokens u32 little-endian, then the vector as float32. */
+export const embeddingCodec: Codec<Embedding> = {
+  encode({ vector, modality, tokens, truncated }) {
+    const record = Buffer.alloc(HEADER_BYTES + vector.byteLength);
+    record.set([FORMAT, MODALITIES.indexOf(modality), truncated ? 1 : 0]);
+    record.writeUInt32LE(tokens, 4);
+    record.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), HEADER_BYTES);
+    return record;
+  },
+
+  decode(record) {
+    const modality = MODALITIES[record[1] ?? -1];
+    if (record[0] !== FORMAT || modality === undefined) return undefined;
+    // A copy: the record is in LMDB's memory map, and a Float32Array must start at a multiple of four.
+    const bytes = Uint8Array.prototype.slice.call(record, HEADER_BYTES);
+    const vector = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+    return { vector, modality, tokens: record.readUInt32LE(4), truncated: record[2] === 1 };
+  },
+};
+
+/** Rough size of LMDB's own data around a record. */
 const RECORD_OVERHEAD_BYTES = 100;
 const GENERATIONS = ['even', 'odd'] as const;
 
@@ -17,11 +42,11 @@ interface Generation {
 }
 
 /**
- * The part of a cache that outlives the process: a memory-mapped LMDB file. Records live in two generations;
- * when the younger one holds half of what is allowed, the older one goes. What is used moves to the younger, so
- * what has not been used for long is what goes: nearly LRU, without a write for every read.
+ * The part of the cache that survives a restart: a memory-mapped LMDB file. Records are in two generations; when the
+ * younger holds half of the allowed bytes, the older one is dropped and becomes the younger. A record that is read
+ * moves to the younger one, so records that are no longer used are dropped: nearly LRU, without a write per read.
  */
-export class ColdCache<Value> {
+export class DiskCache<Value> {
   private constructor(
     private readonly root: RootDatabase,
     private young: Generation,
@@ -30,16 +55,16 @@ export class ColdCache<Value> {
     private readonly codec: Codec<Value>,
   ) {}
 
-  /** Opens or makes the cache in `folder`. A cache is for one process at a time. */
-  static open<Value>(folder: string, maxBytes: number, codec: Codec<Value>): ColdCache<Value> {
-    // Losing the last writes in a crash costs a recomputation, nothing else: no need to wait for the disk.
+  /** Opens or creates the cache in `folder`. One process at a time may have it open. */
+  static open<Value>(folder: string, maxBytes: number, codec: Codec<Value>): DiskCache<Value> {
+    // A crash may lose the last writes; that costs a recomputation, so no write waits for the disk.
     const root = open({ path: folder, encoding: 'binary', noSync: true, maxDbs: GENERATIONS.length });
     const [first, second] = GENERATIONS.map((name) =>
       measured(root.openDB<Buffer, string>({ name, encoding: 'binary' })),
     );
     const [young, old] =
       (first as Generation).bytes >= (second as Generation).bytes ? [second, first] : [first, second];
-    return new ColdCache(root, young as Generation, old as Generation, maxBytes, codec);
+    return new DiskCache(root, young as Generation, old as Generation, maxBytes, codec);
   }
 
   get bytes(): number {
@@ -55,17 +80,17 @@ export class ColdCache<Value> {
     return value;
   }
 
-  /** Written in the background, in batches; readable once `written` resolves. */
+  /** Written in the background, in batches; readable when `written` resolves. */
   set(key: string, value: Value): void {
     const record = this.codec.encode(value);
     const bytes = record.length + key.length + RECORD_OVERHEAD_BYTES;
     if (2 * bytes > this.maxBytes) return;
-    if (this.young.bytes + bytes > this.maxBytes / 2) this.turnOver();
+    if (this.young.bytes + bytes > this.maxBytes / 2) this.dropOlder();
     this.young.bytes += bytes;
     void this.young.records.put(key, record);
   }
 
-  /** Resolves when what was set before can be read. */
+  /** Resolves when everything set before can be read. */
   async written(): Promise<void> {
     await this.root.committed;
   }
@@ -75,7 +100,7 @@ export class ColdCache<Value> {
     await this.root.close();
   }
 
-  private turnOver(): void {
+  private dropOlder(): void {
     [this.young, this.old] = [this.old, this.young];
     void this.young.records.clearAsync();
     this.young.bytes = 0;

@@ -2,41 +2,21 @@ import { createHash } from 'node:crypto';
 import { MODALITIES, type Modality } from '../common/modality.js';
 import type { Config } from '../config.js';
 import type { Encoder, MediaPart, Part, Role } from '../inference/encoder.js';
-import { disposeParts, type InputPart } from '../inputs/part.js';
+import type { InputPart } from '../inputs/part.js';
 import { decodeMedia } from '../media/decode.js';
 import type { FrameSampling, FrameShape } from '../media/frame.js';
 import { type MediaLimits, mediaLimits } from '../media/limits.js';
-import type { Upload } from '../media/upload.js';
 import type { Ffmpeg } from '../media/video/ffmpeg.js';
-import { distinguishesRoles, type ModelManifest } from '../models/manifest.js';
-import type { RecordStage } from '../observability/metrics.js';
+import { distinguishesRoles, type ModelManifest, modelId } from '../models/manifest.js';
+import type { CallContext } from './call-context.js';
 import type { Embedding } from './embedding.js';
-import type { Cache } from './embedding-cache.js';
+import type { EmbeddingCache } from './embedding-cache.js';
 
-export interface EmbedOptions {
-  signal?: AbortSignal;
-  record: RecordStage;
-  /** What the input is for; what is not a query is a document. */
-  role?: Role | undefined;
-  /** Whether another service sent it on to this one, whose model does not run. */
-  forwarded?: boolean | undefined;
-}
-
-export interface MediaOptions extends EmbedOptions {
-  /** The modality the caller insists on; without it the content decides. */
-  as?: 'image' | 'video';
-}
-
-/** One computation of a vector, for all who wait for it. */
-interface Task {
-  role: Role;
-  forwarded: boolean;
-  record: RecordStage;
-  signal: AbortSignal;
-}
-
-/** Bytes or text -> unit vector: decode, encode, remembering what was embedded before. */
+/** Parts -> unit vector: decodes files, encodes, and remembers what was embedded before. */
 export class Embedder {
+  /** `name@revision` of the model. */
+  readonly model: string;
+  private readonly distinguishesRoles: boolean;
   private readonly image: FrameShape;
   private readonly video: FrameSampling;
   private readonly limits: MediaLimits;
@@ -45,10 +25,12 @@ export class Embedder {
     private readonly manifest: ModelManifest,
     private readonly encoder: Encoder,
     private readonly ffmpeg: Ffmpeg,
-    private readonly cache: Cache<Embedding>,
+    private readonly cache: EmbeddingCache<Embedding>,
     private readonly config: Config,
   ) {
     const { image, video } = shapesOf(manifest);
+    this.model = modelId(manifest);
+    this.distinguishesRoles = distinguishesRoles(manifest);
     this.image = image;
     this.video = {
       ...video,
@@ -59,78 +41,69 @@ export class Embedder {
     this.limits = mediaLimits(config);
   }
 
-  /** @throws Problem `invalid_request` for text without a single token */
-  embedText(text: string, options: EmbedOptions): Promise<Embedding> {
-    return this.embed([{ text }], options);
-  }
-
-  /** Takes the upload over, as `embed` does. */
-  embedMedia(upload: Upload, { as, ...options }: MediaOptions): Promise<Embedding> {
-    return this.embed([as === undefined ? { upload } : { upload, as }], options);
-  }
-
   /**
-   * Parts in their order, as one sequence with one vector. Takes the uploads over: each is disposed of when
-   * its content is no longer needed, whatever happens.
-   * @throws Problem `invalid_request` when there is no token, `too_large` when there are too many
+   * Parts in their order, as one sequence with one vector. Identical inputs that arrive together are computed once.
+   * @param role what the vector is for; only some models distinguish queries from documents
+   * @throws Problem `invalid_request` when there is no token, `too_large` when there are too many, and what decoding
+   *   and encoding throw
    */
-  async embed(parts: readonly InputPart[], options: EmbedOptions): Promise<Embedding> {
-    const { signal, record, role = 'document', forwarded = false } = options;
-    let computing = false;
-    const compute = async (flight: AbortSignal) => {
-      computing = true;
-      try {
-        return await this.decodeAndEncode(parts, { role, record, forwarded, signal: flight });
-      } finally {
-        await disposeParts(parts);
-      }
-    };
-    try {
-      // Two services that are each other's replica could wait for each other: what was sent on waits for nothing
-      // that may have been sent on itself.
-      const flight = forwarded ? 'forwarded' : 'own';
-      return await this.cache.get(this.keyOf(parts, role), compute, { signal, flight });
-    } finally {
-      // A computation may serve others after this caller has gone, so it disposes of the uploads itself.
-      if (!computing) await disposeParts(parts);
-    }
+  embed(parts: readonly InputPart[], context: CallContext, role: Role = 'document'): Promise<Embedding> {
+    const { signal, forwarded = false } = context;
+    // Two services that are each other's upstream could wait for each other: a forwarded request never waits for a
+    // computation that this service may itself have forwarded.
+    const flight = forwarded ? 'forwarded' : 'own';
+    const compute = (signal: AbortSignal) => this.compute(parts, context, role, signal);
+    return this.cache.get(this.keyOf(parts, role), compute, { signal, flight });
   }
 
   /**
-   * What a vector depends on: the model, how clips are sampled, what it is for, and the content. Not where the model
-   * ran: every device and every replica runs the same weights, which a replica has to prove before it is used.
+   * What a vector depends on: the model, how videos are sampled, the role, and the content. It does not depend on
+   * where the model ran: every device and upstream runs the same weights, and proves it before it is used.
    */
   private keyOf(parts: readonly InputPart[], role: Role): string {
     const { name, revision } = this.manifest;
     const content = parts.map((part) => ('text' in part ? [part.text] : [part.as ?? '', part.upload.sha256]));
-    const purpose = distinguishesRoles(this.manifest) ? role : '';
+    const purpose = this.distinguishesRoles ? role : '';
     return createHash('sha256')
       .update(JSON.stringify([name, revision, this.config.DTYPE, this.video, purpose, content]))
       .digest('base64');
   }
 
-  private async decodeAndEncode(parts: readonly InputPart[], task: Task): Promise<Embedding> {
-    const { record, signal } = task;
-    const decoded: Part[] = [];
-    for (const part of parts) decoded.push('text' in part ? part : await this.decode(part, record, signal));
-    const modality = richest(decoded);
-    return { modality, ...(await this.encoder.encode(decoded, { modality, ...task })) };
+  /** @param signal aborted when every request that waits for this computation has gone */
+  private async compute(
+    parts: readonly InputPart[],
+    context: CallContext,
+    role: Role,
+    signal: AbortSignal,
+  ): Promise<Embedding> {
+    const release = context.uploads.hold();
+    try {
+      const decoded: Part[] = [];
+      for (const part of parts) decoded.push('text' in part ? part : await this.decode(part, context, signal));
+      const modality = richest(decoded);
+      const record = (stage: Parameters<CallContext['record']>[0], of: Modality, seconds: number) =>
+        context.record(stage, of, seconds, this.model);
+      const { forwarded } = context;
+      return { modality, ...(await this.encoder.encode(decoded, { modality, role, signal, record, forwarded })) };
+    } finally {
+      release();
+    }
   }
 
   private async decode(
-    { upload, as }: Extract<InputPart, { upload: Upload }>,
-    record: RecordStage,
+    { upload, as }: Exclude<InputPart, { text: string }>,
+    context: CallContext,
     signal: AbortSignal,
   ): Promise<MediaPart> {
     const start = performance.now();
     const { image, video, limits, ffmpeg } = this;
     const media = await decodeMedia(upload, { as, image, video, limits, ffmpeg, signal });
-    record('decode', media.modality, (performance.now() - start) / 1000);
+    context.record('decode', media.modality, (performance.now() - start) / 1000, this.model);
     return { ...media, upload };
   }
 }
 
-/** In which size the model wants pictures and frames. */
+/** The sizes in which the model takes images and frames. */
 function shapesOf(manifest: ModelManifest): { image: FrameShape; video: FrameShape } {
   if (manifest.family !== 'unified')
     return { image: { maxSide: manifest.image.max_side }, video: { maxSide: manifest.video.max_side } };
@@ -138,7 +111,7 @@ function shapesOf(manifest: ModelManifest): { image: FrameShape; video: FrameSha
   return { image: { side: image.side, patch }, video: { side: video.side, patch } };
 }
 
-/** Mixed input counts as what needs the most senses: words beside a picture are a picture, beside a clip a clip. */
+/** The modality of a mixed input: text with an image counts as an image, with a video as a video. */
 function richest(parts: readonly Part[]): Modality {
   const modalities = parts.map((part) => ('text' in part ? 'text' : part.modality));
   return MODALITIES.findLast((modality) => modalities.includes(modality)) ?? 'text';

@@ -1,116 +1,110 @@
+import { LRUCache } from 'lru-cache';
 import { clientClosed } from '../common/errors.js';
 import type { Metrics } from '../observability/metrics.js';
-import type { ColdCache } from './disk-cache.js';
+import type { DiskCache } from './disk-cache.js';
+import type { Embedding } from './embedding.js';
 
+/** Rough size of the key, the map entry and the objects around a vector. */
+const ENTRY_OVERHEAD_BYTES = 400;
+
+/** Bytes of memory that a cached embedding takes. */
+export const sizeOfEmbedding = ({ vector }: Embedding): number => vector.byteLength + ENTRY_OVERHEAD_BYTES;
+
+/** A computation under way, and how many requests wait for it. */
 interface Flight<Value> {
   promise: Promise<Value>;
   controller: AbortController;
   waiters: number;
-  /** Whether there is nothing left to stop. */
-  settled: boolean;
-}
-
-interface Entry<Value> {
-  value: Value;
-  bytes: number;
+  isSettled: boolean;
 }
 
 export interface GetOptions {
+  /** Aborted when the caller has gone. */
   signal?: AbortSignal | undefined;
   /** Only computations of the same kind are shared. */
   flight?: string;
 }
 
 /**
- * Results of inputs seen before: hot in memory, where the least recently used go first when `maxBytes` is
- * reached, over a cold part on disk where there is one.
- * Identical inputs that arrive together are computed once; the computation stops when all who wait have gone.
+ * Remembers embeddings: the most recently used in memory, over a larger part on disk. Identical inputs that arrive
+ * together are computed once; the computation is aborted when every caller that waits for it has gone.
  */
-export class Cache<Value> {
-  // A Map iterates in the order of insertion: re-inserting on every use keeps the least recent first.
-  private readonly entries = new Map<string, Entry<Value>>();
+export class EmbeddingCache<Value extends NonNullable<unknown>> {
+  private readonly memory: LRUCache<string, Value> | undefined;
   private readonly flights = new Map<string, Flight<Value>>();
-  private heldBytes = 0;
 
-  /** @param sizeOf bytes a value holds, its key included */
+  /**
+   * @param maxBytes of memory; 0 keeps nothing there
+   * @param sizeOf bytes that a value takes in memory, its key included
+   */
   constructor(
-    private readonly maxBytes: number,
-    private readonly sizeOf: (value: Value) => number,
+    maxBytes: number,
+    sizeOf: (value: Value) => number,
     private readonly metrics: Metrics,
-    private readonly cold?: ColdCache<Value>,
+    private readonly disk?: DiskCache<Value>,
   ) {
-    metrics.watchCache('memory', () => this.heldBytes);
-    if (cold !== undefined) metrics.watchCache('disk', () => cold.bytes);
+    this.memory = maxBytes > 0 ? new LRUCache({ maxSize: maxBytes, sizeCalculation: sizeOf }) : undefined;
+    metrics.watchCache('memory', () => this.memory?.calculatedSize ?? 0);
+    if (disk !== undefined) metrics.watchCache('disk', () => disk.bytes);
   }
 
-  /** The value of `key`, from memory, from a computation under way, or from `compute`. */
+  /** The value of `key`: from memory, from disk, from a computation under way, or from `compute`. */
   async get(
     key: string,
     compute: (signal: AbortSignal) => Promise<Value>,
     { signal, flight: kind = '' }: GetOptions = {},
   ): Promise<Value> {
-    const entry = this.entries.get(key);
-    if (entry !== undefined) {
-      this.metrics.cacheLookups.inc({ outcome: 'hit' });
-      this.entries.delete(key);
-      this.entries.set(key, entry);
-      return entry.value;
+    const { cacheLookups } = this.metrics;
+    const remembered = this.memory?.get(key);
+    if (remembered !== undefined) {
+      cacheLookups.inc({ outcome: 'hit' });
+      return remembered;
     }
-    const flight = this.flights.get(kind + key);
-    const cold = flight === undefined ? this.cold?.get(key) : undefined;
-    this.metrics.cacheLookups.inc({
-      outcome: flight !== undefined ? 'shared' : cold !== undefined ? 'disk_hit' : 'miss',
-    });
-    if (cold === undefined) return this.join(flight ?? this.start(key, kind, compute), signal);
-    this.keep(key, cold);
-    return cold;
+    const underWay = this.flights.get(kind + key);
+    if (underWay !== undefined) {
+      cacheLookups.inc({ outcome: 'shared' });
+      return this.join(underWay, signal);
+    }
+    const stored = this.disk?.get(key);
+    cacheLookups.inc({ outcome: stored === undefined ? 'miss' : 'disk_hit' });
+    if (stored === undefined) return this.join(this.start(key, kind, compute), signal);
+    this.memory?.set(key, stored);
+    return stored;
   }
 
   private start(key: string, kind: string, compute: (signal: AbortSignal) => Promise<Value>): Flight<Value> {
-    const place = kind + key;
+    const id = kind + key;
     const controller = new AbortController();
     const promise = compute(controller.signal)
       .then((value) => {
-        this.keep(key, value);
-        this.cold?.set(key, value);
+        this.memory?.set(key, value);
+        this.disk?.set(key, value);
         return value;
       })
       .finally(() => {
-        flight.settled = true;
-        if (this.flights.get(place) === flight) this.flights.delete(place);
+        flight.isSettled = true;
+        if (this.flights.get(id) === flight) this.flights.delete(id);
       });
-    // Those who wait see a failure through `join`; when all have gone there is nobody to tell.
+    // Waiting callers see a failure through `join`; without any it must not become an unhandled rejection.
     promise.catch(() => {});
-    const flight: Flight<Value> = { promise, controller, waiters: 0, settled: false };
-    this.flights.set(place, flight);
-    controller.signal.addEventListener('abort', () => this.flights.delete(place), { once: true });
+    const flight: Flight<Value> = { promise, controller, waiters: 0, isSettled: false };
+    this.flights.set(id, flight);
+    controller.signal.addEventListener('abort', () => this.flights.delete(id), { once: true });
     return flight;
   }
 
   private async join(flight: Flight<Value>, signal?: AbortSignal): Promise<Value> {
     flight.waiters++;
     try {
-      return await (signal === undefined ? flight.promise : Promise.race([flight.promise, aborted(signal)]));
+      return await (signal === undefined ? flight.promise : Promise.race([flight.promise, rejectWhenAborted(signal)]));
     } finally {
       flight.waiters--;
-      if (flight.waiters === 0 && !flight.settled) flight.controller.abort();
-    }
-  }
-
-  private keep(key: string, value: Value): void {
-    const bytes = this.sizeOf(value);
-    if (bytes > this.maxBytes) return;
-    this.heldBytes += bytes - (this.entries.get(key)?.bytes ?? 0);
-    this.entries.set(key, { value, bytes });
-    for (const [oldest, entry] of this.entries) {
-      if (this.heldBytes <= this.maxBytes) break;
-      this.entries.delete(oldest);
-      this.heldBytes -= entry.bytes;
+      if (flight.waiters === 0 && !flight.isSettled) flight.controller.abort();
     }
   }
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
+function rejectWhenAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(clientClosed());
     signal.addEventListener('abort', () => reject(clientClosed()), { once: true });

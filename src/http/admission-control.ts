@@ -1,6 +1,14 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Problem } from '../common/errors.js';
 
-export interface PermitLimits {
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether the route uses the model: its requests need a permit. */
+    encodes?: boolean;
+  }
+}
+
+export interface AdmissionLimits {
   /** Requests under way at once. */
   requests: number;
   /** Bytes of their bodies together. */
@@ -8,27 +16,27 @@ export interface PermitLimits {
 }
 
 /**
- * How much may be under way at once. A permit is taken before a body is read, so that a service at its limit
- * refuses at once instead of receiving what it cannot serve.
+ * Bounds the requests under way. A permit is taken before a body is read, so that a service at its limit refuses at
+ * once instead of receiving what it cannot serve.
  */
-export class Permits {
+export class AdmissionControl {
   private requests = 0;
   private bytes = 0;
 
-  /** Requests that hold a permit. */
+  /** @param onRefusal called with the limit that was reached */
+  constructor(
+    private readonly limits: AdmissionLimits,
+    private readonly onRefusal: (reason: keyof AdmissionLimits) => void,
+  ) {}
+
+  /** Requests that have a permit. */
   get underWay(): number {
     return this.requests;
   }
 
-  /** @param onRefusal told which limit was reached */
-  constructor(
-    private readonly limits: PermitLimits,
-    private readonly onRefusal: (reason: keyof PermitLimits) => void,
-  ) {}
-
   /**
-   * Takes a permit for a request whose body has so many bytes. One alone is never refused for its size.
-   * @returns the function that gives it back, once
+   * Takes a permit for a request with a body of so many bytes. A single request is never refused for its size.
+   * @returns the function that gives the permit back; calling it again has no effect
    * @throws Problem `overloaded`
    */
   take(bytes: number): () => void {
@@ -46,9 +54,25 @@ export class Permits {
     };
   }
 
-  private refusal(reason: keyof PermitLimits, underWay: string): Problem {
+  private refusal(reason: keyof AdmissionLimits, underWay: string): Problem {
     this.onRefusal(reason);
-    const detail = `${underWay} are under way already; try again in a second.`;
+    const detail = `${underWay} are already under way; try again in a second.`;
     return new Problem('overloaded', detail, { retry_after_seconds: 1 });
   }
+}
+
+/** Takes a permit for every request of `api` that uses the model, before its body is read. */
+export function controlAdmission(api: FastifyInstance): void {
+  const { admission } = api.service;
+  api.addHook('onRequest', async (request, reply) => {
+    if (request.routeOptions.config.encodes) reply.raw.once('close', admission.take(bodyBytes(request)));
+  });
+}
+
+/** The length of a body as its header announces it; the largest that is allowed where no header does. */
+function bodyBytes({ headers, server }: FastifyRequest): number {
+  const limit = server.service.config.MAX_UPLOAD_MB * 1e6;
+  const announced = Number(headers['content-length']);
+  if (announced >= 0) return Math.min(announced, limit);
+  return headers['transfer-encoding'] === undefined ? 0 : limit;
 }

@@ -1,57 +1,52 @@
-import { Problem } from '../common/errors.js';
-import { disposeParts, type InputPart } from './part.js';
-import type { MediaUrls, OpenOptions } from './url/media-url.js';
+import { exactlyOne } from './exactly-one.js';
+import type { InputPart } from './part.js';
+import type { MediaUrls, OpenContext } from './url/media-url.js';
 
-/** One part as JSON says it: exactly one of the three. Pictures and clips are URLs. */
+/** One part in JSON: exactly one of the three. Images and videos are URLs. */
 export interface JsonPart {
   text?: string | undefined;
   image?: string | undefined;
   video?: string | undefined;
 }
 
-/** What is to be embedded as JSON says it: one part, or several that make one sequence. */
+/** An input in JSON: one part, or several that make one sequence. */
 export interface JsonInput extends JsonPart {
   parts?: readonly JsonPart[] | undefined;
 }
 
-const NAMES = ['text', 'image', 'video', 'parts'] as const;
+const PART_NAMES = ['text', 'image', 'video'] as const;
+/** The fields of which an input has exactly one. */
+export const INPUT_NAMES = [...PART_NAMES, 'parts'] as const;
 
-/** The names of those parts of an input that were given. */
-export const givenNames = (input: JsonInput): string[] => NAMES.filter((name) => input[name] !== undefined);
-
-/** Turns what JSON says into parts that can be embedded. */
-export class Inputs {
+/** Turns JSON inputs into parts: decodes their data: URLs and fetches their https: URLs. */
+export class JsonInputs {
   constructor(private readonly urls: MediaUrls) {}
 
   /**
-   * The parts of `input`, in order; the caller owns their uploads.
-   * @throws Problem `invalid_request` unless exactly one of text, image, video and parts is given
+   * The parts of `input`, in order; the files belong to `context.uploads`.
+   * @param path of `input` in the request, for errors
+   * @throws Problem `invalid_request` unless exactly one of text, image, video and parts is given; and what opening
+   *   a URL throws
    */
-  async open(input: JsonInput, options: OpenOptions): Promise<InputPart[]> {
-    const { field } = options;
-    const given = givenNames(input);
-    if (given.length !== 1) {
-      const came = given.length === 0 ? 'none came' : `${given.join(' and ')} came`;
-      throw new Problem('invalid_request', `Send one of ${NAMES.join(', ')} in ${field}; ${came}.`, {
-        in: 'body',
-        field: field.replace(/^body\.?/, ''),
-      });
+  async open(input: JsonInput, path: string, context: OpenContext): Promise<InputPart[]> {
+    const name = exactlyOne(input, INPUT_NAMES, path);
+    if (name !== 'parts') return [await this.openPart(input, name, path, context)];
+    const parts: InputPart[] = [];
+    for (const [i, part] of (input.parts ?? []).entries()) {
+      const partPath = `${path}.parts.${i}`;
+      parts.push(await this.openPart(part, exactlyOne(part, PART_NAMES, partPath), partPath, context));
     }
-    const parts = input.parts?.map((part, i) => [part, `${field}.parts.${i}`] as const) ?? [[input, field] as const];
-    const opened: InputPart[] = [];
-    try {
-      for (const [part, place] of parts) opened.push(await this.openPart(part, { ...options, field: place }));
-      return opened;
-    } catch (error) {
-      await disposeParts(opened);
-      throw error;
-    }
+    return parts;
   }
 
-  private async openPart({ text, image, video }: JsonPart, options: OpenOptions): Promise<InputPart> {
-    if (text !== undefined) return { text };
-    const as = image === undefined ? 'video' : 'image';
-    const url = (image ?? video) as string;
-    return { upload: await this.urls.open(url, { ...options, field: `${options.field}.${as}` }), as };
+  private async openPart(
+    part: JsonPart,
+    name: (typeof PART_NAMES)[number],
+    path: string,
+    context: OpenContext,
+  ): Promise<InputPart> {
+    const value = part[name] as string;
+    if (name === 'text') return { text: value };
+    return { upload: await this.urls.open(value, `${path}.${name}`, context), as: name };
   }
 }

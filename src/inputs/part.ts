@@ -1,15 +1,16 @@
 import type { Upload } from '../media/upload.js';
 
-/** One part of what is to be embedded, as it was received: a text, or a file. */
+/** One part of an input: a text, or a received file. */
 export type InputPart =
   | { text: string }
   | {
       upload: Upload;
-      /** The modality the caller insists on; without it the content decides. */
+      /** The modality that the caller requires; without it the content decides. */
       as?: 'image' | 'video';
     };
 
-/** Gives back what the uploads among the parts hold; may be called again. */
-export async function disposeParts(parts: readonly InputPart[]): Promise<void> {
-  await Promise.all(parts.map((part) => ('upload' in part ? part.upload.dispose() : undefined)));
+/** The texts among the parts, one a line; undefined when there are none. */
+export function textOf(parts: readonly InputPart[]): string | undefined {
+  const texts = parts.flatMap((part) => ('text' in part ? [part.text] : []));
+  return texts.length === 0 ? undefined : texts.join('\n');
 }

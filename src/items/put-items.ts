@@ -1,24 +1,27 @@
 import { Problem } from '../common/errors.js';
-import type { Modality } from '../common/modality.js';
-import type { Embedder, EmbedOptions } from '../embedding/embedder.js';
-import { disposeParts, type InputPart } from '../inputs/part.js';
+import { toUnitVector } from '../common/vector.js';
+import type { CallContext } from '../embedding/call-context.js';
+import type { Embedder } from '../embedding/embedder.js';
+import type { InputPart } from '../inputs/part.js';
 import { settleAll } from '../lib/map-concurrent.js';
-import type { Kept, Originals, Source } from '../store/originals/blob-store.js';
-import type { Item, Metadata, VectorStore } from '../store/vector-store.js';
+import type { Kept, Source } from '../store/originals/blob-store.js';
+import type { Item, VectorStore } from '../store/vector-store.js';
+import type { ItemResolver, NewItem } from './new-item.js';
 
-/** An item that is to be stored: what its vector is made from, or the vector. */
-export type NewItem = { id: string; metadata: Metadata } & (
-  | { parts: readonly InputPart[] }
-  | { vector: Float32Array; modality: Modality }
-);
-
-export interface PutOptions extends EmbedOptions {
-  /** Items embedded at a time. */
-  together: number;
+/** The model that embeds items, and the store that takes them. */
+export interface PutTarget {
+  embedder: Embedder;
+  store: Pick<VectorStore, 'upsert' | 'originals'>;
+  /** Length of the model's vectors. */
+  dim: number;
 }
 
-/** Where items are stored, as far as storing them needs it. */
-export type ItemStore = Pick<VectorStore, 'upsert' | 'originals'>;
+export interface PutOptions {
+  /** Opens what the items are made from. */
+  resolver: ItemResolver;
+  /** Items that are opened and embedded at the same time. */
+  concurrency: number;
+}
 
 interface Prepared {
   item: Item;
@@ -26,60 +29,53 @@ interface Prepared {
 }
 
 /**
- * Embeds and stores many items: those that can be stored share one write. An item that is wrong in itself
- * does not stop the others.
+ * Embeds and stores items: those that can be stored share one write. An item that is invalid in itself does not stop
+ * the others.
  *
- * @param open each gives an item; the uploads of its parts are taken over
- * @returns for each, in order, the item as it is stored, or the problem that is its own
- * @throws Problem that is no item's own: overload, a full disk, a client gone
+ * @returns for each item, in order, the item as it is stored, or its own problem
+ * @throws Problem that belongs to no single item: overload, a full disk, a client that has gone
  */
 export async function putItems(
-  { embedder, store }: { embedder: Embedder; store: ItemStore },
-  open: readonly (() => Promise<NewItem>)[],
-  { together, ...options }: PutOptions,
+  target: PutTarget,
+  items: readonly NewItem[],
+  { resolver, concurrency }: PutOptions,
+  context: CallContext,
 ): Promise<(Item | Problem)[]> {
-  const prepared = await settleAll(open, together, async (openOne) =>
-    prepare(await openOne(), embedder, store, options),
-  );
+  const prepared = await settleAll(items, concurrency, (item) => prepare(item, target, resolver, context));
   const ready = prepared.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   let stored: (Item | Problem)[] = [];
   try {
-    const whole = prepared.map(problemOf).find((problem) => problem !== undefined && !isOwn(problem));
-    if (whole !== undefined) throw whole;
-    stored = await upsertAll(ready, store, options);
+    for (const outcome of prepared)
+      if (outcome.status === 'rejected' && !isOfItem(outcome.reason)) throw outcome.reason;
+    stored = await upsertAll(ready, target, context);
   } finally {
     await Promise.all(ready.map(({ kept }, i) => kept?.settle({ stored: isItem(stored[i]) })));
   }
-  const next = stored.values();
-  return prepared.map(
-    (outcome) => (problemOf(outcome) as Problem | undefined) ?? (next.next().value as Item | Problem),
+  const results = stored.values();
+  return prepared.map((outcome) =>
+    outcome.status === 'rejected' ? (outcome.reason as Problem) : (results.next().value as Item | Problem),
   );
 }
 
 async function prepare(
-  { id, metadata, ...from }: NewItem,
-  embedder: Embedder,
-  { originals }: ItemStore,
-  options: EmbedOptions,
+  newItem: NewItem,
+  { embedder, store, dim }: PutTarget,
+  resolver: ItemResolver,
+  context: CallContext,
 ): Promise<Prepared> {
-  if ('vector' in from) return { item: { id, metadata, ...from }, kept: undefined };
-  const kept = await keep(from.parts, originals);
+  const { id } = newItem;
+  const { metadata, ...content } = await resolver.resolve(newItem);
+  if ('embedding' in content) {
+    const { embedding, modality } = content;
+    return { item: { id, metadata, modality, vector: toUnitVector(embedding, dim) }, kept: undefined };
+  }
+  const kept = await store.originals?.keep(content.parts.map(toSource));
   try {
-    const { vector, modality } = await embedder.embed(from.parts, options);
+    const { vector, modality } = await embedder.embed(content.parts, context);
     const original = kept === undefined ? {} : { original: kept.original };
-    return { item: { id, metadata, vector, modality, ...original }, kept };
+    return { item: { id, metadata, modality, vector, ...original }, kept };
   } catch (error) {
     await kept?.settle({ stored: false });
-    throw error;
-  }
-}
-
-/** Before the embedding, which gives the uploads back when it is done. */
-async function keep(parts: readonly InputPart[], originals: Originals | undefined): Promise<Kept | undefined> {
-  try {
-    return await originals?.keep(parts.map(toSource));
-  } catch (error) {
-    await disposeParts(parts);
     throw error;
   }
 }
@@ -90,11 +86,11 @@ function toSource(part: InputPart): Source {
   return { sha256: upload.sha256, as, content: 'path' in upload ? upload : upload.bytes };
 }
 
-/** One write for all; where that is refused for one of them, a write each. */
+/** One write for all; when the store refuses it because of one of them, one write each. */
 async function upsertAll(
   ready: readonly Prepared[],
-  store: ItemStore,
-  { record }: EmbedOptions,
+  { store, embedder }: PutTarget,
+  context: CallContext,
 ): Promise<(Item | Problem)[]> {
   const items = ready.map(({ item }) => item);
   const [first] = items;
@@ -104,33 +100,27 @@ async function upsertAll(
     await store.upsert(items);
     return items;
   } catch (error) {
-    if (!isOwn(error)) throw error;
+    if (!isOfItem(error)) throw error;
     return await upsertEach(items, store);
   } finally {
-    record('store', first.modality, (performance.now() - start) / 1000);
+    context.record('store', first.modality, (performance.now() - start) / 1000, embedder.model);
   }
 }
 
-async function upsertEach(items: readonly Item[], store: ItemStore): Promise<(Item | Problem)[]> {
+async function upsertEach(items: readonly Item[], store: PutTarget['store']): Promise<(Item | Problem)[]> {
   const outcomes: (Item | Problem)[] = [];
   for (const item of items) {
     try {
       await store.upsert([item]);
       outcomes.push(item);
     } catch (error) {
-      if (!isOwn(error)) throw error;
+      if (!isOfItem(error)) throw error;
       outcomes.push(error);
     }
   }
   return outcomes;
 }
 
-const CLIENT_CLOSED = 499;
-
-/** Whether an error is the fault of an input, and would come back with it. */
-const isOwn = (error: unknown): error is Problem => error instanceof Problem && error.status < CLIENT_CLOSED;
-
-const problemOf = (outcome: PromiseSettledResult<unknown>): unknown =>
-  outcome.status === 'rejected' ? outcome.reason : undefined;
+const isOfItem = (error: unknown): error is Problem => error instanceof Problem && error.isOfInput;
 
 const isItem = (stored: Item | Problem | undefined): boolean => stored !== undefined && !(stored instanceof Problem);

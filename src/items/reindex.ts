@@ -2,74 +2,99 @@ import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { Problem } from '../common/errors.js';
-import type { Embedder, EmbedOptions } from '../embedding/embedder.js';
-import { disposeParts, type InputPart } from '../inputs/part.js';
+import type { InputPart } from '../inputs/part.js';
+import { UploadScope } from '../inputs/upload-scope.js';
+import { settleAll } from '../lib/map-concurrent.js';
 import { receive } from '../media/upload.js';
 import type { Originals } from '../store/originals/blob-store.js';
-import type { Original, OriginalPart } from '../store/originals/source-ref.js';
+import type { OriginalPart } from '../store/originals/source-ref.js';
 import type { ItemInfo, VectorStore } from '../store/vector-store.js';
-import { type NewItem, putItems } from './put-items.js';
+import { ItemResolver, type NewItem } from './new-item.js';
+import { type PutTarget, putItems } from './put-items.js';
 
 /** A store that keeps originals. */
 export type KeepingStore = VectorStore & { readonly originals: Originals };
 
-export interface ReindexOptions extends EmbedOptions {
-  /** Items embedded at a time. */
-  together: number;
+export interface ReindexOptions {
+  /** Items embedded at the same time. */
+  concurrency: number;
   /** Folder for temporary files. */
   spoolFolder: string;
-  /** Told of each item: embedded, or there from an earlier run. */
+  /** Called after each page with the items embedded, and those that an earlier run had embedded. */
   onProgress: (outcome: { embedded: number; skipped: number }) => void;
 }
 
-/** Items that cannot be embedded again: how many, and the first of them with the reason. */
+/** Items that cannot be embedded again: their number, and the first of them with the reason. */
 export class LeftOut {
   count = 0;
   readonly first: { id: string; reason: string }[] = [];
 
   add(id: string, reason: string): void {
     this.count += 1;
-    if (this.first.length < SHOWN) this.first.push({ id, reason });
+    if (this.first.length < LISTED) this.first.push({ id, reason });
   }
 }
 
-const SHOWN = 10;
+const LISTED = 10;
 const PAGE_ITEMS = 100;
+/** Files opened at the same time. */
+const OPEN_FILES = 8;
 
-/** Items whose original was not kept, or is no longer there. */
+/** Items whose original was not kept, or whose file is missing. */
 export async function withoutOriginal(store: KeepingStore): Promise<LeftOut> {
   const leftOut = new LeftOut();
   for await (const items of pagesOf(store))
     for (const { id, original } of items) {
       if (original === undefined) leftOut.add(id, 'no original was kept');
-      else if (!(await store.originals.has(original))) leftOut.add(id, 'the file of its original is gone');
+      else if (!(await store.originals.has(original))) leftOut.add(id, 'the file of its original is missing');
     }
   return leftOut;
 }
 
 /**
- * Embeds the originals of one store again, into another. It can be repeated after a crash: what is in the
- * other store already stays. Ids and metadata stay as they are.
- * @returns what could not be embedded
+ * Embeds the originals of one store again, into another. It can be repeated after a crash: items that the other store
+ * already has are skipped. Ids and metadata stay as they are.
+ * @returns the items that could not be embedded
  */
 export async function embedAgain(
   from: KeepingStore,
-  to: { embedder: Embedder; store: KeepingStore },
-  { onProgress, spoolFolder, ...options }: ReindexOptions,
+  to: PutTarget & { store: KeepingStore },
+  { onProgress, spoolFolder, concurrency }: ReindexOptions,
 ): Promise<LeftOut> {
   const leftOut = new LeftOut();
   for await (const items of pagesOf(from)) {
-    const wanted: ItemInfo[] = [];
-    for (const item of items) if (!(await isThere(to.store, item))) wanted.push(item);
-    const open = wanted.map((item) => () => openItem(item, from.originals, to.store.originals, spoolFolder));
-    const outcomes = await putItems(to, open, options);
+    const missing: ItemInfo[] = [];
+    for (const item of items) if (!(await isThere(to.store, item))) missing.push(item);
+    const outcomes = await embedPage(missing, from.originals, to, { concurrency, spoolFolder });
     outcomes.forEach((outcome, i) => {
-      if (outcome instanceof Problem) leftOut.add((wanted[i] as ItemInfo).id, outcome.detail);
+      if (outcome instanceof Problem) leftOut.add((missing[i] as ItemInfo).id, outcome.detail);
     });
-    onProgress({ embedded: wanted.length, skipped: items.length - wanted.length });
+    onProgress({ embedded: missing.length, skipped: items.length - missing.length });
   }
-  await removeGone(from, to.store);
+  await removeDeleted(from, to.store);
   return leftOut;
+}
+
+async function embedPage(
+  items: readonly ItemInfo[],
+  from: Originals,
+  to: PutTarget & { store: KeepingStore },
+  { concurrency, spoolFolder }: Omit<ReindexOptions, 'onProgress'>,
+): Promise<(ItemInfo | Problem)[]> {
+  const uploads = new UploadScope(Number.POSITIVE_INFINITY);
+  try {
+    const opened = await settleAll(items, OPEN_FILES, (item) =>
+      openItem(item, from, to.store.originals, uploads, spoolFolder),
+    );
+    const newItems = opened.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      return outcome.value;
+    });
+    const context = { uploads, record: () => {} };
+    return await putItems(to, newItems, { resolver: new ItemResolver(context), concurrency }, context);
+  } finally {
+    uploads.close();
+  }
 }
 
 async function isThere(store: VectorStore, { id, metadata, original }: ItemInfo): Promise<boolean> {
@@ -77,12 +102,12 @@ async function isThere(store: VectorStore, { id, metadata, original }: ItemInfo)
   return found !== undefined && isDeepStrictEqual([found.metadata, found.original], [metadata, original]);
 }
 
-/** Between two runs the old index may have gone on serving. */
-async function removeGone(from: VectorStore, to: VectorStore): Promise<void> {
+/** Deletes what was deleted from the old index between two runs. */
+async function removeDeleted(from: VectorStore, to: VectorStore): Promise<void> {
   for await (const items of pagesOf(to)) {
-    const gone: string[] = [];
-    for (const { id } of items) if ((await from.get(id)) === undefined) gone.push(id);
-    await to.delete(gone);
+    const deleted: string[] = [];
+    for (const { id } of items) if ((await from.get(id)) === undefined) deleted.push(id);
+    await to.delete(deleted);
   }
 }
 
@@ -90,37 +115,33 @@ async function openItem(
   { id, metadata, original }: ItemInfo,
   from: Originals,
   to: Originals,
+  uploads: UploadScope,
   spoolFolder: string,
 ): Promise<NewItem> {
-  if (original === undefined) throw new Problem('not_found', 'No original was kept.');
-  // Files that are there already are not written again when the parts are kept.
-  const linked = await to.adopt(original, from);
   try {
-    return { id, metadata, parts: await openParts(original, from, spoolFolder) };
-  } finally {
-    await linked.settle({ stored: true });
-  }
-}
-
-async function openParts(original: Original, from: Originals, spoolFolder: string): Promise<InputPart[]> {
-  const parts: InputPart[] = [];
-  try {
-    for (const part of original) parts.push(await openPart(part, from, spoolFolder));
-    return parts;
+    if (original === undefined) throw new Problem('not_found', 'No original was kept.');
+    // Files that are there already are not written again when the parts are kept.
+    const linked = await to.adopt(original, from);
+    try {
+      const parts: InputPart[] = [];
+      for (const part of original) parts.push(await openPart(part, from, uploads, spoolFolder));
+      return { id, metadata, parts };
+    } finally {
+      await linked.settle({ stored: true });
+    }
   } catch (error) {
-    await disposeParts(parts);
+    if (error instanceof Problem) return { id, problem: error };
     throw error;
   }
 }
 
-async function openPart(part: OriginalPart, from: Originals, folder: string): Promise<InputPart> {
+async function openPart(part: OriginalPart, from: Originals, uploads: UploadScope, folder: string): Promise<InputPart> {
   if ('text' in part) return part;
   const file = from.pathOf(part.file);
   if (part.as === 'text') return { text: await readFile(file, 'utf8') };
-  const upload = await receive(createReadStream(file), { maxBytes: Number.MAX_SAFE_INTEGER, folder });
-  if (upload.sha256 === part.file) return part.as === undefined ? { upload } : { upload, as: part.as };
-  await upload.dispose();
-  throw new Problem('broken_media', 'The file of its original is damaged.');
+  const upload = uploads.add(await receive(createReadStream(file), { maxBytes: Number.MAX_SAFE_INTEGER, folder }));
+  if (upload.sha256 !== part.file) throw new Problem('broken_media', 'The file of its original is damaged.');
+  return part.as === undefined ? { upload } : { upload, as: part.as };
 }
 
 async function* pagesOf(store: VectorStore): AsyncGenerator<ItemInfo[]> {

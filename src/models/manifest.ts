@@ -112,3 +112,12 @@ export function maxSequenceTokens(manifest: ModelManifest): number {
 /** Whether the model embeds a question otherwise than a document. */
 export const distinguishesRoles = (manifest: ModelManifest): boolean =>
   'prompts' in manifest && manifest.prompts.query !== manifest.prompts.document;
+
+/** A full commit id; its beginning identifies it as well. */
+const COMMIT = /^[0-9a-f]{40}$/;
+const SHORT_COMMIT_CHARACTERS = 12;
+
+/** Name and revision of a model as one word, `name@revision`: tells two versions of a model apart. */
+export function modelId({ name, revision }: Pick<ModelManifest, 'name' | 'revision'>): string {
+  return `${name}@${COMMIT.test(revision) ? revision.slice(0, SHORT_COMMIT_CHARACTERS) : revision}`;
+}

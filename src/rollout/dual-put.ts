@@ -1,108 +1,111 @@
 import { Problem } from '../common/errors.js';
-import { type ItemStore, type NewItem, type PutOptions, putItems } from '../items/put-items.js';
-import { shareParts } from '../search/share-terms.js';
+import type { CallContext } from '../embedding/call-context.js';
+import type { NewItem } from '../items/new-item.js';
+import { type PutOptions, type PutTarget, putItems } from '../items/put-items.js';
 import type { ServedModel } from '../serving/served-model.js';
 import type { Item } from '../store/vector-store.js';
-import type { MissedItems, Write } from './out-of-sync-log.js';
-
-type Open = () => Promise<NewItem>;
+import type { OutOfSyncLog, TrackedWrite } from './out-of-sync-log.js';
 
 /**
- * Items on their way to two indexes: opened once, embedded by both models side by side, stored in the second
- * when the first has them.
+ * Puts items into two indexes: each is opened once, both models embed it at the same time, and the second index
+ * stores what the first has stored.
  */
-export class DoublePut {
-  private readonly writes = new Map<string, Write>();
-  private readonly givenUp = new AbortController();
-  private readonly mine: readonly Open[];
+export class DualPut {
+  private readonly writes = new Map<string, TrackedWrite>();
+  private readonly aborted = new AbortController();
   private readonly second: Promise<(Item | Problem)[]> | undefined;
   private readonly inFirst: Promise<ReadonlySet<string>>;
-  private tellSecond: (stored: ReadonlySet<string>) => void = () => {};
+  private reportFirst: (stored: ReadonlySet<string>) => void = () => {};
 
-  /** The second model begins to embed at once. */
+  /** The second model starts to embed at once. @param second undefined where the second index takes no write now */
   constructor(
-    open: readonly Open[],
-    private readonly missed: MissedItems,
+    private readonly items: readonly NewItem[],
+    log: OutOfSyncLog,
     private readonly models: { first: ServedModel; second: ServedModel | undefined },
     private readonly options: PutOptions,
+    private readonly context: CallContext,
   ) {
+    for (const { id } of items) if (!this.writes.has(id)) this.writes.set(id, log.begin(id));
     this.inFirst = new Promise((resolve) => {
-      this.tellSecond = resolve;
+      this.reportFirst = resolve;
     });
-    if (models.second === undefined) {
-      this.mine = open.map((openOne) => () => this.opened(openOne));
-      return;
-    }
-    const twins = open.map((openOne) => once(async () => shareItem(await this.opened(openOne))));
-    this.mine = twins.map((twin) => async () => (await twin())[0]);
-    this.second = this.startSecond(models.second, twins);
-    // `toSecond` awaits it; when the first index refuses everything, nobody wants to know.
+    if (models.second === undefined) return;
+    this.second = this.startSecond(models.second);
+    // `toSecond` awaits it; when the first index refuses everything, nobody does.
     this.second.catch(() => {});
   }
 
   /** The writes that the first index has, and the second should have. */
-  get stored(): readonly Write[] {
+  get stored(): readonly TrackedWrite[] {
     return [...this.writes.values()];
   }
 
-  /** @throws what the first model or index throws; then there is nothing for the second either */
+  /** @throws the error of the first model or index; the second index then stores nothing either */
   async toFirst(): Promise<(Item | Problem)[]> {
-    const { first } = this.models;
-    const { store } = first;
-    const ordered: ItemStore = {
-      originals: store.originals,
-      upsert: (items) => {
-        for (const { id } of items) this.writes.get(id)?.order();
-        return store.upsert(items);
+    const { embedder, store, dim } = this.models.first;
+    const target: PutTarget = {
+      embedder,
+      dim,
+      store: {
+        originals: store.originals,
+        upsert: (items) => {
+          for (const { id } of items) this.writes.get(id)?.order();
+          return store.upsert(items);
+        },
       },
     };
     try {
-      const outcomes = await putItems({ embedder: first.embedder, store: ordered }, this.mine, this.options);
+      const outcomes = await putItems(target, this.items, this.options, this.context);
       const stored = new Set(outcomes.flatMap((outcome) => (outcome instanceof Problem ? [] : [outcome.id])));
-      this.forget((id) => !stored.has(id));
-      this.tellSecond(stored);
+      this.abandon((id) => !stored.has(id));
+      this.reportFirst(stored);
       return outcomes;
     } catch (error) {
-      this.givenUp.abort();
-      this.forget(() => true);
-      this.tellSecond(new Set());
+      this.aborted.abort();
+      this.abandon(() => true);
+      this.reportFirst(new Set());
       throw error;
     }
   }
 
-  /** Whether the second index has a write. @throws what its model or store throws */
-  async toSecond(): Promise<(write: Write) => boolean> {
+  /** Whether the second index has a write. @throws the error of its model or store */
+  async toSecond(): Promise<(write: TrackedWrite) => boolean> {
     const outcomes = (await this.second) ?? [];
-    const arrived = new Set(outcomes.flatMap((one) => (one instanceof Problem ? [] : [this.writes.get(one.id)])));
-    return (write) => arrived.has(write);
+    const stored = new Set(outcomes.flatMap((one) => (one instanceof Problem ? [] : [this.writes.get(one.id)])));
+    return (write) => stored.has(write);
   }
 
-  private async opened(openOne: Open): Promise<NewItem> {
-    const item = await openOne();
-    if (!this.writes.has(item.id)) this.writes.set(item.id, this.missed.begin(item.id));
-    return item;
-  }
-
-  private startSecond(model: ServedModel, twins: readonly (() => Promise<[NewItem, NewItem]>)[]) {
-    const { store, embedder, metrics } = model;
-    const following: ItemStore = {
-      originals: store.originals,
-      upsert: async (items) => {
-        const stored = await this.inFirst;
-        // A later write of an item may have overtaken this one, and must not be undone by it.
-        const isWanted = ({ id }: Item) => stored.has(id) && this.writes.get(id)?.isLatest === true;
-        // It is the fault of single items: `putItems` tries the others one by one.
-        if (!items.every(isWanted)) throw new Problem('conflict', 'The first index does not have this item.');
-        await store.upsert(items);
+  private async startSecond(model: ServedModel): Promise<(Item | Problem)[]> {
+    const { embedder, store, dim, metrics } = model;
+    const target: PutTarget = {
+      embedder,
+      dim,
+      store: {
+        originals: store.originals,
+        upsert: async (items) => {
+          const inFirst = await this.inFirst;
+          // A later write of the same item may have overtaken this one, which must not undo it.
+          const isCurrent = ({ id }: Item) => inFirst.has(id) && this.writes.get(id)?.isLatest === true;
+          // A problem of single items: `putItems` then tries the others one by one.
+          if (!items.every(isCurrent)) throw new Problem('conflict', 'The first index does not have this item.');
+          await store.upsert(items);
+        },
       },
     };
-    const theirs = twins.map((twin) => async () => withoutVector((await twin())[1]));
-    const options = { ...this.options, signal: this.givenUp.signal, record: metrics.record };
-    return putItems({ embedder, store: following }, theirs, options);
+    const release = this.context.uploads.hold();
+    try {
+      return await putItems(target, this.items.map(withoutVector), this.options, {
+        uploads: this.context.uploads,
+        signal: this.aborted.signal,
+        record: metrics.record,
+      });
+    } finally {
+      release();
+    }
   }
 
   /** Gives up the writes that the first index does not have. */
-  private forget(isRefused: (id: string) => boolean): void {
+  private abandon(isRefused: (id: string) => boolean): void {
     for (const [id, write] of this.writes) {
       if (!isRefused(id)) continue;
       write.abandon();
@@ -111,26 +114,8 @@ export class DoublePut {
   }
 }
 
-/** The item twice, for two that each take over its uploads. */
-function shareItem(item: NewItem): [NewItem, NewItem] {
-  if (!('parts' in item)) return [item, item];
-  const [one, other] = shareParts(item.parts);
-  return [
-    { ...item, parts: one },
-    { ...item, parts: other },
-  ];
-}
-
-/** The numbers of a ready vector mean something to one model alone. */
+/** A ready vector belongs to one model: the other cannot store the item. */
 function withoutVector(item: NewItem): NewItem {
-  if ('parts' in item) return item;
-  throw new Problem('invalid_request', 'A ready vector cannot be had from another model.');
-}
-
-function once<Result>(make: () => Promise<Result>): () => Promise<Result> {
-  let made: Promise<Result> | undefined;
-  return () => {
-    made ??= make();
-    return made;
-  };
+  if (!('json' in item) || item.json.embedding === undefined) return item;
+  return { id: item.id, problem: new Problem('invalid_request', 'A ready vector belongs to one model alone.') };
 }

@@ -1,82 +1,90 @@
 import type { Problem } from '../common/errors.js';
-import type { NewItem, PutOptions } from '../items/put-items.js';
+import type { CallContext } from '../embedding/call-context.js';
+import type { NewItem } from '../items/new-item.js';
+import type { PutOptions } from '../items/put-items.js';
 import type { ServedModel } from '../serving/served-model.js';
 import type { Logger } from '../store/faiss/events.js';
 import type { Filter, Item } from '../store/vector-store.js';
-import { DoublePut } from './dual-put.js';
+import { DualPut } from './dual-put.js';
 import type { RolloutMetrics } from './metrics.js';
-import type { MissedItems, Write } from './out-of-sync-log.js';
+import type { OutOfSyncLog, TrackedWrite } from './out-of-sync-log.js';
 
-/** How long a reply waits at least for the second index when the first has the write already. */
+/** Shortest time that a reply waits for the second index when the first already has the write. */
 const GRACE_MS = 5000;
 /** Requests whose writes may still be on their way to the second index after their reply. */
 const MAX_LATE = 64;
-/** Stands among the missed items for a deletion by filter; no item can be called so. */
+/** Identifies a deletion by filter in the out-of-sync log; no item can have this id. */
 const FILTER_DELETION = '\u0000';
 
 /**
- * Writes to a second index what is written to the first. What goes wrong there is counted, logged and remembered,
- * and never the caller's trouble.
+ * Applies writes to a second index as well. A failure there is counted, logged and recorded in the out-of-sync log;
+ * it never fails the request.
  */
-export class Mirror {
-  private readonly underWay = new Set<Promise<unknown>>();
+export class DualWriter {
+  private readonly running = new Set<Promise<unknown>>();
   private late = 0;
 
-  /** @param model whose index is to be level; undefined where it could not be opened, and misses everything */
+  /** @param model of the second index; undefined where it could not be opened, and every write is out of sync */
   constructor(
     readonly model: ServedModel | undefined,
-    readonly missed: MissedItems,
+    readonly outOfSync: OutOfSyncLog,
     private readonly metrics: RolloutMetrics,
     private readonly logger: Logger,
   ) {}
 
-  /** As `putItems`, by both models. @returns what became of the items in the first index */
-  put(first: ServedModel, open: readonly (() => Promise<NewItem>)[], options: PutOptions): Promise<(Item | Problem)[]> {
-    return this.track(this.putBoth(first, open, options));
+  /** As `putItems`, with both models. @returns the outcome in the first index */
+  put(
+    first: ServedModel,
+    items: readonly NewItem[],
+    options: PutOptions,
+    context: CallContext,
+  ): Promise<(Item | Problem)[]> {
+    return this.track(this.putBoth(first, items, options, context));
   }
 
-  /** @returns how many the first index had */
+  /** @returns how many of the ids the first index had */
   delete(first: ServedModel, ids: readonly string[]): Promise<number> {
     return this.track(this.deleteBoth(first, ids));
   }
 
-  /** To be called while nothing else is written: no id tells what it overtakes. @returns how many the first had */
+  /** To be called while no other write runs, since no id says which write came first. @returns how many the first had */
   async deleteWhere(first: ServedModel, filter: Filter): Promise<number> {
     const deleted = await first.store.deleteWhere(filter);
-    const write = this.missed.begin(FILTER_DELETION);
+    const write = this.outOfSync.begin(FILTER_DELETION);
     write.order();
-    await this.settle([write], async () => {
+    await this.follow([write], async () => {
       await this.loaded().store.deleteWhere(filter);
       return () => true;
     });
     return deleted;
   }
 
-  /** Whether every write under way ends within the time. */
+  /** Whether every running write ends within the time. */
   drained(timeoutMs: number): Promise<boolean> {
-    return within(Promise.allSettled(this.underWay), timeoutMs);
+    return within(Promise.allSettled(this.running), timeoutMs);
   }
 
   private async putBoth(
     first: ServedModel,
-    open: readonly (() => Promise<NewItem>)[],
+    items: readonly NewItem[],
     options: PutOptions,
+    context: CallContext,
   ): Promise<(Item | Problem)[]> {
     const startedMs = performance.now();
     const model = this.late < MAX_LATE ? this.model : undefined;
-    const put = new DoublePut(open, this.missed, { first, second: model }, options);
+    const put = new DualPut(items, this.outOfSync, { first, second: model }, options, context);
     const outcomes = await put.toFirst();
-    const settled = this.settle(put.stored, async () => {
+    const followed = this.follow(put.stored, async () => {
       this.loaded();
-      if (model === undefined) throw new Error(`${this.late} requests wait for the second index already`);
+      if (model === undefined) throw new Error(`${this.late} requests already wait for the second index`);
       return put.toSecond();
     });
-    await this.waitFor(settled, performance.now() - startedMs);
+    await this.waitFor(followed, performance.now() - startedMs);
     return outcomes;
   }
 
   private async deleteBoth(first: ServedModel, ids: readonly string[]): Promise<number> {
-    const writes = new Map([...new Set(ids)].map((id) => [id, this.missed.begin(id)]));
+    const writes = new Map([...new Set(ids)].map((id) => [id, this.outOfSync.begin(id)]));
     let deleted: number;
     try {
       for (const write of writes.values()) write.order();
@@ -85,11 +93,11 @@ export class Mirror {
       for (const write of writes.values()) write.abandon();
       throw error;
     }
-    const settled = this.settle([...writes.values()], async () => {
+    const followed = this.follow([...writes.values()], async () => {
       await this.loaded().store.delete([...writes].flatMap(([id, { isLatest }]) => (isLatest ? [id] : [])));
       return () => true;
     });
-    await this.waitFor(settled, 0);
+    await this.waitFor(followed, 0);
     return deleted;
   }
 
@@ -99,33 +107,36 @@ export class Mirror {
   }
 
   /**
-   * Has the second index follow, and notes for each write what became of it. Never rejects.
-   * @param follow gives a function that tells whether a write is there
+   * Applies writes to the second index, and records the outcome of each. Never rejects.
+   * @param apply resolves with a function that says whether the second index has a write
    */
-  private async settle(writes: readonly Write[], follow: () => Promise<(write: Write) => boolean>): Promise<void> {
-    const outcome = await follow().catch((error: unknown) => {
-      this.logger.warn({ err: error, writes: writes.length }, 'rollout: the second index missed writes');
+  private async follow(
+    writes: readonly TrackedWrite[],
+    apply: () => Promise<(write: TrackedWrite) => boolean>,
+  ): Promise<void> {
+    const hasWrite = await apply().catch((error: unknown) => {
+      this.logger.warn({ err: error, writes: writes.length }, 'rollout: the second index did not take these writes');
       return () => false;
     });
     for (const write of writes) {
-      const arrived = outcome(write);
-      if (arrived) write.done();
+      const isSynced = hasWrite(write);
+      if (isSynced) write.done();
       else write.miss();
-      this.metrics.writes.inc({ outcome: arrived ? 'mirrored' : write.isLatest ? 'missed' : 'superseded' });
+      this.metrics.writes.inc({ outcome: isSynced ? 'mirrored' : write.isLatest ? 'missed' : 'superseded' });
     }
   }
 
-  /** Waits for the second index, but not for ever: as long again as the first took. */
-  private async waitFor(settled: Promise<void>, firstTookMs: number): Promise<void> {
-    this.track(settled);
-    if (await within(settled, Math.max(GRACE_MS, firstTookMs))) return;
+  /** Waits for the second index as long as the first took, and at least the grace time. */
+  private async waitFor(followed: Promise<void>, firstTookMs: number): Promise<void> {
+    this.track(followed);
+    if (await within(followed, Math.max(GRACE_MS, firstTookMs))) return;
     this.late++;
-    void settled.then(() => this.late--);
+    void followed.then(() => this.late--);
   }
 
   private track<Result>(work: Promise<Result>): Promise<Result> {
-    const forget = () => this.underWay.delete(work);
-    this.underWay.add(work);
+    const forget = () => this.running.delete(work);
+    this.running.add(work);
     work.then(forget, forget);
     return work;
   }

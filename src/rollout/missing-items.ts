@@ -1,25 +1,28 @@
 import { LIMITS } from '../store/limits.js';
 import type { VectorStore } from '../store/vector-store.js';
 
-/** So many ids are looked up once more: writes go on meanwhile, and one may have been on its way. */
-const VERIFIED = 1000;
+/** Ids that are looked up again: writes continue during the comparison, and one of them may have been under way. */
+const MAX_VERIFIED = 1000;
 
-/** The items that `complete` has and `store` lacks: how many, and the first of them. */
-export async function lackingIn(store: VectorStore, complete: VectorStore): Promise<{ count: number; ids: string[] }> {
-  const lacking: string[] = [];
+/** The items that `complete` has and `store` does not: their number, and the first of their ids. */
+export async function missingItems(
+  store: VectorStore,
+  complete: VectorStore,
+): Promise<{ count: number; ids: string[] }> {
+  const missing: string[] = [];
   let count = 0;
-  const there = idsOf(store);
-  let next = await there.next();
-  // Both lists are in order of id.
+  const stored = idsOf(store);
+  let next = await stored.next();
+  // Both lists are ordered by id.
   for await (const id of idsOf(complete)) {
-    while (!next.done && next.value < id) next = await there.next();
+    while (!next.done && next.value < id) next = await stored.next();
     if (!next.done && next.value === id) continue;
     count++;
-    if (lacking.length < VERIFIED) lacking.push(id);
+    if (missing.length < MAX_VERIFIED) missing.push(id);
   }
-  if (count > VERIFIED) return { count, ids: lacking };
+  if (count > MAX_VERIFIED) return { count, ids: missing };
   const verified = await Promise.all(
-    lacking.map(async (id) => {
+    missing.map(async (id) => {
       const [one, other] = await Promise.all([complete.get(id), store.get(id)]);
       return one !== undefined && other === undefined ? [id] : [];
     }),

@@ -9,22 +9,22 @@ import {
   writeSync,
 } from 'node:fs';
 
-/** More are not remembered one by one: with so many, the second index has to be made again anyway. */
+/** More ids are not recorded: with so many, the second index must be rebuilt anyway. */
 const MAX_IDS = 100_000;
-/** Lines about items that are level again are thrown away when the file is this long. */
+/** The file is compacted when it is longer than this: lines of items that are in sync again are dropped. */
 const COMPACT_BYTES = 1_000_000;
 
 interface Entry {
   /** Writes under way. */
-  writing: number;
-  /** The latest write, by number. */
+  pending: number;
+  /** Number of the latest write. */
   latest: number;
-  missed: boolean;
+  isOutOfSync: boolean;
 }
 
-/** One write of one item, from before the first index has it until the second does, or has failed to. */
-export interface Write {
-  /** Called at the moment the first index is told: from here on, earlier writes of the item are superseded. */
+/** One write of one item: from before the first index has it until the second has it too, or has failed to take it. */
+export interface TrackedWrite {
+  /** To be called when the first index receives the write: it supersedes earlier writes of the item. */
   order(): void;
   readonly isLatest: boolean;
   /** The second index has it too. */
@@ -36,14 +36,14 @@ export interface Write {
 }
 
 /**
- * The items in which one index may differ from another that it should equal. A write is marked before it begins and
- * the mark goes when both have it, so that what a killed process left between them is known afterwards: the file
- * has a line for every mark that came (`+"id"`) or went (`-"id"`).
+ * The items in which the second index may differ from the first. An item is marked before it is written, and the mark
+ * is removed when both indexes have the write, so that a crash between the two leaves the mark: the file has a line
+ * for each mark that was added (`+"id"`) or removed (`-"id"`).
  */
-export class MissedItems {
+export class OutOfSyncLog {
   private readonly entries = new Map<string, Entry>();
   private writes = 0;
-  private missedCount = 0;
+  private outOfSyncCount = 0;
   private bytes = 0;
 
   private constructor(
@@ -51,40 +51,40 @@ export class MissedItems {
     private fd: number,
   ) {}
 
-  static open(file: string): MissedItems {
+  static open(file: string): OutOfSyncLog {
     const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
     const marked = new Set<string>();
     for (const line of lines) {
       if (line.startsWith('+')) marked.add(line.slice(1));
       else marked.delete(line.slice(1));
     }
-    const items = new MissedItems(file, openSync(file, 'a'));
-    for (const id of marked) items.entries.set(JSON.parse(id) as string, { writing: 0, latest: 0, missed: true });
-    items.missedCount = marked.size;
-    items.compact();
-    return items;
+    const log = new OutOfSyncLog(file, openSync(file, 'a'));
+    for (const id of marked) log.entries.set(JSON.parse(id) as string, { pending: 0, latest: 0, isOutOfSync: true });
+    log.outOfSyncCount = marked.size;
+    log.compact();
+    return log;
   }
 
-  /** How many items are known to differ; writes under way are not counted. */
+  /** Items known to be out of sync; writes under way are not counted. */
   get count(): number {
-    return this.missedCount;
+    return this.outOfSyncCount;
   }
 
-  /** Some of their ids. */
+  /** At most `limit` of their ids. */
   ids(limit: number): string[] {
     const ids: string[] = [];
-    for (const [id, { missed }] of this.entries) {
+    for (const [id, { isOutOfSync }] of this.entries) {
       if (ids.length === limit) break;
-      if (missed) ids.push(id);
+      if (isOutOfSync) ids.push(id);
     }
     return ids;
   }
 
-  begin(id: string): Write {
+  begin(id: string): TrackedWrite {
     const entry = this.entries.get(id) ?? this.mark(id);
     const number = ++this.writes;
     let ordered = false;
-    entry.writing++;
+    entry.pending++;
     return {
       order: () => {
         ordered = true;
@@ -93,15 +93,15 @@ export class MissedItems {
       get isLatest() {
         return entry.latest === number;
       },
-      done: () => this.end(id, entry, entry.latest === number ? false : entry.missed),
+      done: () => this.end(id, entry, entry.latest === number ? false : entry.isOutOfSync),
       miss: () => {
-        // An overtaken write is of no account: the one that overtook it decides.
-        this.end(id, entry, entry.latest === number || entry.missed);
-        // It must be known after a power cut, too.
+        // A superseded write does not count: the one that superseded it decides.
+        this.end(id, entry, entry.latest === number || entry.isOutOfSync);
+        // The mark must survive a power cut.
         fdatasync(this.fd, () => {});
       },
-      // What an index did with a write that failed on its way to the disk is not known.
-      abandon: () => this.end(id, entry, entry.missed || ordered),
+      // Whether the first index has a write that failed on its way to the disk is not known.
+      abandon: () => this.end(id, entry, entry.isOutOfSync || ordered),
     };
   }
 
@@ -110,18 +110,18 @@ export class MissedItems {
   }
 
   private mark(id: string): Entry {
-    const entry: Entry = { writing: 0, latest: 0, missed: false };
+    const entry: Entry = { pending: 0, latest: 0, isOutOfSync: false };
     if (this.entries.size >= MAX_IDS) return entry;
     this.entries.set(id, entry);
     this.append(`+${JSON.stringify(id)}\n`);
     return entry;
   }
 
-  private end(id: string, entry: Entry, missed: boolean): void {
-    entry.writing--;
-    this.missedCount += Number(missed) - Number(entry.missed);
-    entry.missed = missed;
-    if (entry.writing > 0 || missed || !this.entries.delete(id)) return;
+  private end(id: string, entry: Entry, isOutOfSync: boolean): void {
+    entry.pending--;
+    this.outOfSyncCount += Number(isOutOfSync) - Number(entry.isOutOfSync);
+    entry.isOutOfSync = isOutOfSync;
+    if (entry.pending > 0 || isOutOfSync || !this.entries.delete(id)) return;
     this.append(`-${JSON.stringify(id)}\n`);
     if (this.bytes > COMPACT_BYTES && this.bytes > 100 * this.entries.size) this.compact();
   }
@@ -130,7 +130,7 @@ export class MissedItems {
     this.bytes += writeSync(this.fd, line);
   }
 
-  /** Replaces the file by one with the marks of now alone. */
+  /** Replaces the file by one with the current marks alone. */
   private compact(): void {
     const marks = [...this.entries.keys()].map((id) => `+${JSON.stringify(id)}\n`).join('');
     writeFileSync(`${this.file}.tmp`, marks);

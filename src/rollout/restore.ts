@@ -1,28 +1,29 @@
 import type { Config } from '../config.js';
 import type { Model } from '../models/catalog.js';
-import { type ModelLoader, shareWorkers } from '../serving/load-model.js';
-import { Models, modelSources } from '../serving/model-registry.js';
-import { modelId, type ServedModel } from '../serving/served-model.js';
+import { modelId } from '../models/manifest.js';
+import { divideWorkers, type ModelLoader } from '../serving/load-model.js';
+import { ModelRegistry, modelSources } from '../serving/model-registry.js';
+import type { ServedModel } from '../serving/served-model.js';
 import type { Logger } from '../store/faiss/events.js';
-import { initialState, type Place, type RolloutState, type StateFile, staysServed } from './state-file.js';
+import { initialState, type ModelSource, type RolloutState, type StateFile, staysServed } from './state-file.js';
 
-/** A model that is to be served. */
+/** A model to be served. */
 interface Planned {
   source: string;
   model: Model;
 }
 
 export interface OpenedModels {
-  models: Models;
+  models: ModelRegistry;
   state: RolloutState;
-  /** The second model of the rollout, where one is on and it could be loaded. */
+  /** The second model of the rollout, where one runs and its second model could be loaded. */
   other: ServedModel | undefined;
   /** Ids of the models that the settings name. */
   configured: ReadonlySet<string>;
 }
 
 /**
- * Opens the models that the settings name, and those that a rollout has put beside or in the place of the first.
+ * Opens the models that the settings name, and those of a rollout: beside the first, or instead of it.
  * @throws Error that says what is missing or wrong
  */
 export async function openModels(
@@ -31,25 +32,25 @@ export async function openModels(
   file: StateFile,
   logger: Logger,
 ): Promise<OpenedModels> {
-  const named = await readNamed(config, loader);
+  const named = await readConfigured(config, loader);
   const configured = new Set(named.map(({ model }) => modelId(model.manifest)));
   const state = await readState(file, named[0], logger);
   const { active, pairing } = state;
-  const answering = await plannedAt(active, named, loader);
+  const answering = await plan(active, named, loader);
   const other =
-    pairing && (await plannedAt(pairing.other, named, loader).catch((error: unknown) => note(error, logger)));
-  const others = [...(other === undefined ? [] : [other]), ...named].filter(({ model }, place, all) => {
+    pairing && (await plan(pairing.other, named, loader).catch((error: unknown) => logFailure(error, logger)));
+  const others = [...(other === undefined ? [] : [other]), ...named].filter(({ model }, i, all) => {
     const id = modelId(model.manifest);
-    const isFirst = all.findIndex((one) => modelId(one.model.manifest) === id) === place;
+    const isFirst = all.findIndex((one) => modelId(one.model.manifest) === id) === i;
     return isFirst && id !== active.id && (id === pairing?.other.id || staysServed(id, state, configured));
   });
   const opened = await openAll([answering, ...others], state, config, loader);
   const [first, ...rest] = opened as [ServedModel, ...ServedModel[]];
   const second = rest.find(({ id }) => id === pairing?.other.id);
-  return { models: new Models(first, ...rest), state, other: second, configured };
+  return { models: new ModelRegistry(first, ...rest), state, other: second, configured };
 }
 
-async function readNamed(config: Config, loader: ModelLoader): Promise<[Planned, ...Planned[]]> {
+async function readConfigured(config: Config, loader: ModelLoader): Promise<[Planned, ...Planned[]]> {
   const sources = modelSources(config);
   const named = await Promise.all(sources.map(async (source) => ({ source, model: await loader.read(source) })));
   const nameOf = ({ model }: Planned) => model.manifest.name;
@@ -60,7 +61,7 @@ async function readNamed(config: Config, loader: ModelLoader): Promise<[Planned,
   return named as [Planned, ...Planned[]];
 }
 
-/** Where the last rollout got to, unless the settings now start from another model. */
+/** The state of the last rollout, unless the settings now name another first model. */
 async function readState(file: StateFile, { source, model }: Planned, logger: Logger): Promise<RolloutState> {
   const base = { source, id: modelId(model.manifest) };
   const state = await file.read();
@@ -72,33 +73,33 @@ async function readState(file: StateFile, { source, model }: Planned, logger: Lo
   return fresh;
 }
 
-/** @throws Error when the model is not where it was, or is another by now */
-async function plannedAt({ source, id }: Place, named: readonly Planned[], loader: ModelLoader): Promise<Planned> {
+/** @throws Error when the model is no longer there, or its folder now has another one */
+async function plan({ source, id }: ModelSource, named: readonly Planned[], loader: ModelLoader): Promise<Planned> {
   const known = named.find(({ model }) => modelId(model.manifest) === id);
   if (known !== undefined) return known;
   const model = await loader.read(source);
   if (modelId(model.manifest) === id) return { source, model };
-  throw new Error(`The rollout needs ${id}, and ${source} holds ${modelId(model.manifest)}.`);
+  throw new Error(`The rollout needs ${id}, but ${source} has ${modelId(model.manifest)}.`);
 }
 
-/** The service goes on without the second model; every write then counts as missed. */
-function note(error: unknown, logger: Logger): undefined {
+/** Without its second model the service runs, and every write is recorded as out of sync. */
+function logFailure(error: unknown, logger: Logger): undefined {
   logger.error({ err: error }, 'rollout: the second model cannot be loaded');
 }
 
 async function openAll(
-  planned: readonly Planned[],
+  models: readonly Planned[],
   { indexes }: RolloutState,
   { ENCODER_WORKERS }: Config,
   loader: ModelLoader,
 ): Promise<ServedModel[]> {
-  const shares = shareWorkers(ENCODER_WORKERS, planned.length);
+  const workers = divideWorkers(ENCODER_WORKERS, models.length);
   const opened: ServedModel[] = [];
   try {
-    // One after the other: loading takes more memory, and all cores, for a moment.
-    for (const [place, { source, model }] of planned.entries()) {
+    // One after the other: loading a model takes all cores and extra memory for a moment.
+    for (const [i, { source, model }] of models.entries()) {
       const index = indexes[modelId(model.manifest)];
-      opened.push(await loader.open(source, model, { workers: shares[place] as number, index }));
+      opened.push(await loader.open(source, model, { workers: workers[i] as number, index }));
     }
     return opened;
   } catch (error) {

@@ -2,80 +2,82 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../common/errors.js';
-import type { ModelManifest } from '../models/manifest.js';
-import { type ModelLoader, shareWorkers } from '../serving/load-model.js';
-import type { Models } from '../serving/model-registry.js';
-import { modelId, type ServedModel } from '../serving/served-model.js';
+import { type ModelManifest, modelId } from '../models/manifest.js';
+import { divideWorkers, type ModelLoader } from '../serving/load-model.js';
+import type { ModelRegistry } from '../serving/model-registry.js';
+import { directRouter } from '../serving/router.js';
+import type { ServedModel } from '../serving/served-model.js';
 import type { Logger } from '../store/faiss/events.js';
 import type { Filter } from '../store/vector-store.js';
-import { Mirror } from './dual-writer.js';
+import { DualWriter } from './dual-writer.js';
 import type { RolloutMetrics } from './metrics.js';
-import { lackingIn } from './missing-items.js';
-import { MissedItems } from './out-of-sync-log.js';
-import { type ComparisonSummary, Comparisons } from './shadow-comparison.js';
-import { type Pairing, type Place, type RolloutState, type StateFile, staysServed } from './state-file.js';
+import { missingItems } from './missing-items.js';
+import { OutOfSyncLog } from './out-of-sync-log.js';
+import { type Candidate, RolloutRouter, type RoutingState } from './router.js';
+import { type ComparisonSummary, ShadowComparison } from './shadow-comparison.js';
+import { type ModelSource, type Pairing, type RolloutState, type StateFile, staysServed } from './state-file.js';
 
-/** How long a change of roles waits for the writes under way. */
+/** Longest time that a change of roles waits for the writes under way. */
 const DRAIN_MS = 30_000;
-/** Ids of missed items that the status names. */
-const NAMED_IDS = 20;
+/** Ids of out-of-sync items that the status lists. */
+const LISTED_IDS = 20;
 
-export interface Shares {
+export interface Traffic {
   /** Percent of searches that the candidate answers. */
-  share: number;
-  /** Percent of the others that it is given as well. */
-  shadow: number;
+  trafficPercent: number;
+  /** Percent of the other searches that it repeats, for comparison. */
+  shadowPercent: number;
 }
 
-/** A model that the rollout speaks of. */
-export interface Party {
+/** A model of the rollout, in its status. */
+export interface ModelStatus {
   id: string;
-  /** Items in its index; absent when it cannot be told. */
+  /** Items in its index; absent when the store cannot be reached. */
   items?: number;
 }
 
 export interface RolloutStatus {
-  /** candidate: one is being tried; promoted: it answers, and the model before it is kept level; none. */
+  /** `candidate`: one is being tried; `promoted`: it answers, and the previous model is kept in sync. */
   phase: 'none' | 'candidate' | 'promoted';
-  default: Party;
-  candidate?: Party & { loaded: boolean };
-  previous?: Party & { loaded: boolean };
+  default: ModelStatus;
+  candidate?: ModelStatus & { loaded: boolean };
+  previous?: ModelStatus & { loaded: boolean };
   share_percent: number;
   shadow_percent: number;
   since?: string;
-  /** Writes that the index of the candidate, or of the model before, is known to lack. */
+  /** Items in which the second index is known to be out of sync. */
   missed: { count: number; ids: string[] };
   comparisons: ComparisonSummary;
 }
 
-/** Two models side by side, while a rollout is on. */
+/** Two models side by side, while a rollout runs. */
 interface Pair {
   pairing: Pairing;
-  mirror: Mirror;
-  comparisons: Comparisons;
+  dualWriter: DualWriter;
+  shadow: ShadowComparison;
 }
 
 export interface RolloutParts {
-  models: Models;
+  models: ModelRegistry;
   loader: ModelLoader;
   file: StateFile;
   metrics: RolloutMetrics;
   logger: Logger;
-  /** Session threads that all models share. */
+  /** Worker threads, divided among all models. */
   workers: number;
   /** Ids of the models that the settings name. */
   configured: ReadonlySet<string>;
 }
 
 /**
- * How a model takes the place of another while the service goes on: a candidate is loaded beside the default model,
- * its index is kept level, it shadows searches or answers a share of them, and is promoted or dropped. After a
- * promotion the model before is kept level in its turn, so that the way back stays open until it is dropped.
+ * Replaces the default model while the service runs: a candidate is loaded beside it, its index is kept in sync, it
+ * shadows searches or answers a percentage of them, and is promoted or dropped. After a promotion the previous model
+ * is kept in sync, so that a rollback is possible until it is dropped.
  */
-export class Rollout {
+export class Rollout implements RoutingState {
   private pair: Pair | undefined;
-  private turn: Promise<unknown> = Promise.resolve();
-  /** Writes wait for it while the models change roles. */
+  private lastChange: Promise<unknown> = Promise.resolve();
+  /** Writes wait for this while the models change roles. */
   private gate: Promise<void> | undefined;
 
   constructor(
@@ -83,33 +85,36 @@ export class Rollout {
     private state: RolloutState,
   ) {}
 
-  /** Goes on where the state file says. @param other the second model, where it could be loaded */
+  /** Continues the rollout of the state file. @param other the second model, where it could be loaded */
   resume(other: ServedModel | undefined): void {
     const { pairing } = this.state;
-    if (pairing !== undefined) this.pair = this.pairWith(pairing, other);
+    if (pairing !== undefined) this.beginPair(pairing, other);
   }
 
-  /** What searches need to know of the candidate that is being tried, where it is loaded. */
-  get candidate(): (Shares & { model: ServedModel; comparisons: Comparisons }) | undefined {
+  /** The candidate that is being tried, where it is loaded, and the traffic that it gets. */
+  get candidate(): Candidate | undefined {
     if (this.pair?.pairing.phase !== 'candidate') return undefined;
-    const { pairing, mirror, comparisons } = this.pair;
-    if (mirror.model === undefined) return undefined;
-    return { model: mirror.model, comparisons, share: pairing.share, shadow: pairing.shadow };
+    const { pairing, dualWriter, shadow } = this.pair;
+    if (dualWriter.model === undefined) return undefined;
+    return { model: dualWriter.model, shadow, trafficPercent: pairing.share, shadowPercent: pairing.shadow };
   }
 
-  /** Runs a write by `model`, with the mirror that has to follow it, if any. Waits while the roles change. */
-  async write<Result>(model: ServedModel, work: (mirror: Mirror | undefined) => Promise<Result>): Promise<Result> {
+  /** Runs a write of `model`, with the dual writer that must apply it to the second index, if any. Waits while roles change. */
+  async write<Result>(
+    model: ServedModel,
+    work: (dualWriter: DualWriter | undefined) => Promise<Result>,
+  ): Promise<Result> {
     while (this.gate !== undefined) await this.gate;
-    return work(this.mirrorOf(model));
+    return work(this.dualWriterOf(model));
   }
 
-  /** Deletes by filter, where a second index follows while no other write is under way: no id tells their order. */
+  /** Deletes by filter; with a second index only while no other write runs, since no id says which write came first. */
   async deleteWhere(model: ServedModel, filter: Filter): Promise<number> {
-    if (this.mirrorOf(model) === undefined) return model.store.deleteWhere(filter);
+    if (this.dualWriterOf(model) === undefined) return model.store.deleteWhere(filter);
     return this.exclusively(() =>
-      this.undisturbed(async () => {
-        const mirror = this.mirrorOf(model);
-        return mirror === undefined ? model.store.deleteWhere(filter) : mirror.deleteWhere(model, filter);
+      this.withoutWrites(async () => {
+        const dualWriter = this.dualWriterOf(model);
+        return dualWriter === undefined ? model.store.deleteWhere(filter) : dualWriter.deleteWhere(model, filter);
       }),
     );
   }
@@ -117,47 +122,52 @@ export class Rollout {
   async status(): Promise<RolloutStatus> {
     const { models } = this.parts;
     const { pair } = this;
-    const status = { default: await partyOf(models.default.id, models.default), share_percent: 0, shadow_percent: 0 };
+    const status = { default: await statusOf(models.default.id, models.default), share_percent: 0, shadow_percent: 0 };
     if (pair === undefined) {
       const comparisons = { count: 0, overlap_at_10: null, default_ms: null, candidate_ms: null };
       return { ...status, phase: 'none', missed: { count: 0, ids: [] }, comparisons };
     }
-    const { pairing, mirror, comparisons } = pair;
+    const { pairing, dualWriter, shadow: comparison } = pair;
     const { phase, other, share, shadow, since } = pairing;
-    const party = { ...(await partyOf(other.id, mirror.model)), loaded: mirror.model !== undefined };
+    const { model: second, outOfSync } = dualWriter;
+    const otherStatus = { ...(await statusOf(other.id, second)), loaded: second !== undefined };
     return {
       ...status,
       phase: phase === 'candidate' ? 'candidate' : 'promoted',
-      ...(phase === 'candidate' ? { candidate: party } : { previous: party }),
+      ...(phase === 'candidate' ? { candidate: otherStatus } : { previous: otherStatus }),
       share_percent: share,
       shadow_percent: shadow,
       since,
-      missed: { count: mirror.missed.count, ids: mirror.missed.ids(NAMED_IDS) },
-      comparisons: comparisons.summary(),
+      missed: { count: outOfSync.count, ids: outOfSync.ids(LISTED_IDS) },
+      comparisons: comparison.summary(),
     };
   }
 
   /** For the metrics. */
-  get now(): { share: number; missed: number } {
-    return { share: this.pair?.pairing.share ?? 0, missed: this.pair?.mirror.missed.count ?? 0 };
+  get measurements(): { trafficPercent: number; outOfSync: number } {
+    return {
+      trafficPercent: this.pair?.pairing.share ?? 0,
+      outOfSync: this.pair?.dualWriter.outOfSync.count ?? 0,
+    };
   }
 
-  /** Loads a candidate, or takes one that is served, and keeps its index level from now on. */
-  start(source: string, shares: Shares): Promise<void> {
+  /** Loads a candidate, or takes one that is served, and keeps its index in sync from now on. */
+  start(source: string, { trafficPercent, shadowPercent }: Traffic): Promise<void> {
     return this.exclusively(async () => {
       if (this.pair !== undefined) {
-        throw conflict(`A rollout of ${this.pair.pairing.other.id} is on. Promote or drop it first.`);
+        throw conflict(`A rollout of ${this.pair.pairing.other.id} is running. Promote or drop it first.`);
       }
       const { models } = this.parts;
       const other = models.find(source) ?? (await this.load(source));
-      if (other === models.default) throw conflict(`${other.id} is the default model already.`);
+      if (other === models.default) throw conflict(`${other.id} is already the default model.`);
       const pairing: Pairing = {
-        other: placeOf(other),
+        other: sourceOf(other),
         phase: 'candidate',
-        ...shares,
+        share: trafficPercent,
+        shadow: shadowPercent,
         since: new Date().toISOString(),
       };
-      rmSync(this.parts.file.missedFile, { force: true });
+      rmSync(this.parts.file.outOfSyncFile, { force: true });
       try {
         await this.save({ ...this.state, pairing, indexes: { ...this.state.indexes, [other.id]: other.index } });
       } catch (error) {
@@ -165,16 +175,17 @@ export class Rollout {
         throw error;
       }
       models.add(other);
-      this.pair = this.pairWith(pairing, other);
+      this.beginPair(pairing, other);
       this.log('started');
     });
   }
 
-  /** Changes who answers how much. */
-  adjust(shares: Partial<Shares>): Promise<void> {
+  /** Changes the traffic of the candidate; what is undefined stays. */
+  adjust(trafficPercent: number | undefined, shadowPercent: number | undefined): Promise<void> {
     return this.exclusively(async () => {
       const pair = this.expect('candidate', 'share');
-      const pairing = { ...pair.pairing, ...shares };
+      const { share, shadow } = pair.pairing;
+      const pairing = { ...pair.pairing, share: trafficPercent ?? share, shadow: shadowPercent ?? shadow };
       await this.save({ ...this.state, pairing });
       pair.pairing = pairing;
       this.log('adjusted');
@@ -183,56 +194,56 @@ export class Rollout {
 
   /**
    * Makes the candidate the default model.
-   * @param force also when its index is known to lack items
+   * @param force also when its index is known to be incomplete
    * @throws Problem `candidate_incomplete`
    */
   promote(force: boolean): Promise<void> {
     return this.exclusively(async () => {
-      const { mirror, pairing } = this.expect('candidate', 'promote');
-      if (mirror.model === undefined) throw conflict(`${pairing.other.id} is not loaded; the log says why.`);
-      if (!force) await this.checkComplete(mirror.model, mirror.missed);
+      const { dualWriter, pairing } = this.expect('candidate', 'promote');
+      if (dualWriter.model === undefined) throw conflict(`${pairing.other.id} is not loaded; the log says why.`);
+      if (!force) await this.checkComplete(dualWriter.model, dualWriter.outOfSync);
       await this.swap('previous', force);
       this.log('promoted');
     });
   }
 
-  /** Makes the model before the promotion the default again; the promoted one is a candidate without searches. */
+  /** Makes the previous model the default again; the promoted one becomes a candidate without traffic. */
   rollback(force: boolean): Promise<void> {
     return this.exclusively(async () => {
-      const { mirror, pairing } = this.expect('previous', 'roll back');
-      if (mirror.model === undefined) throw conflict(`${pairing.other.id} is not loaded; the log says why.`);
-      if (!force) await this.checkComplete(mirror.model, mirror.missed);
+      const { dualWriter, pairing } = this.expect('previous', 'roll back');
+      if (dualWriter.model === undefined) throw conflict(`${pairing.other.id} is not loaded; the log says why.`);
+      if (!force) await this.checkComplete(dualWriter.model, dualWriter.outOfSync);
       await this.swap('candidate', force);
       this.log('rolled back');
     });
   }
 
-  /** Ends the rollout: the model that does not answer is given up. Its index stays on disk. */
+  /** Ends the rollout and unloads the model that is not the default. Its index stays on disk. */
   drop(): Promise<void> {
     return this.exclusively(async () => {
       if (this.pair === undefined) throw conflict('There is no rollout.');
-      const { mirror } = this.pair;
+      const { dualWriter } = this.pair;
       const { pairing: _, ...rest } = this.state;
       await this.save(rest);
       this.log('dropped');
       this.pair = undefined;
-      await mirror.drained(DRAIN_MS);
-      this.forget(mirror);
-      if (mirror.model !== undefined && !staysServed(mirror.model.id, this.state, this.parts.configured)) {
-        await this.unload(mirror.model);
-      }
+      this.parts.models.router = directRouter;
+      await dualWriter.drained(DRAIN_MS);
+      this.removeLog(dualWriter);
+      const { model } = dualWriter;
+      if (model !== undefined && !staysServed(model.id, this.state, this.parts.configured)) await this.unload(model);
     });
   }
 
-  /** Ends what is under way; the models are closed by who opened them. */
+  /** Finishes the change and the writes under way; does not close the models. */
   async close(): Promise<void> {
-    await this.turn;
-    await this.pair?.mirror.drained(DRAIN_MS);
-    this.pair?.mirror.missed.close();
+    await this.lastChange;
+    await this.pair?.dualWriter.drained(DRAIN_MS);
+    this.pair?.dualWriter.outOfSync.close();
   }
 
-  private mirrorOf(model: ServedModel): Mirror | undefined {
-    return model === this.parts.models.default ? this.pair?.mirror : undefined;
+  private dualWriterOf(model: ServedModel): DualWriter | undefined {
+    return model === this.parts.models.default ? this.pair?.dualWriter : undefined;
   }
 
   /** @throws Problem `model_not_usable` */
@@ -242,9 +253,9 @@ export class Rollout {
       const model = await loader.read(source);
       const served = models.find(modelId(model.manifest));
       if (served !== undefined) return served;
-      const [share = 1] = shareWorkers(workers, models.all.length + 1).slice(-1);
-      const place = source.startsWith('.') ? path.resolve(source) : source;
-      return await loader.open(place, model, { workers: share, index: this.indexOf(model.manifest) });
+      const [ownWorkers = 1] = divideWorkers(workers, models.all.length + 1).slice(-1);
+      const absolute = source.startsWith('.') ? path.resolve(source) : source;
+      return await loader.open(absolute, model, { workers: ownWorkers, index: this.indexOf(model.manifest) });
     } catch (error) {
       if (error instanceof Problem) throw error;
       const reason = error instanceof Error ? error.message : String(error);
@@ -252,7 +263,7 @@ export class Rollout {
     }
   }
 
-  /** Two revisions of a model have an index each. */
+  /** Two revisions of a model have separate indexes. */
   private indexOf(manifest: Pick<ModelManifest, 'name' | 'revision'>): string {
     const { name, revision } = manifest;
     const known = this.state.indexes[modelId(manifest)];
@@ -261,7 +272,7 @@ export class Rollout {
     return isTaken ? `${name}-${revision.replace(/[^A-Za-z0-9._-]/g, '-')}` : name;
   }
 
-  /** Requests that have it already are finished first, those that take long behind our back. */
+  /** Requests that use the model finish first; those that take long finish in the background. */
   private async unload(model: ServedModel): Promise<void> {
     this.parts.models.remove(model);
     const closing = model.close().catch((err: unknown) => this.parts.logger.error({ err }, 'rollout: closing a model'));
@@ -274,42 +285,44 @@ export class Rollout {
     throw conflict(`Cannot ${what}: ${missing}.`);
   }
 
-  /** The two models change roles, between writes. */
+  /** The two models change roles while no write runs. */
   private swap(phase: Pairing['phase'], force: boolean): Promise<void> {
-    return this.undisturbed(async () => {
+    return this.withoutWrites(async () => {
       const { models } = this.parts;
-      const { mirror, pairing } = this.pair as Pair;
-      if (!force && mirror.missed.count > 0) throw conflict('A write was missed just now; see the status.');
-      const [before, after] = [models.default, mirror.model as ServedModel];
-      const other = placeOf(before);
+      const { dualWriter, pairing } = this.pair as Pair;
+      if (!force && dualWriter.outOfSync.count > 0)
+        throw conflict('A write has just failed in the second index; see the status.');
+      const [before, after] = [models.default, dualWriter.model as ServedModel];
+      const other = sourceOf(before);
       const swapped = { ...pairing, other, phase, share: 0, shadow: 0 };
-      await this.save({ ...this.state, active: placeOf(after), pairing: swapped });
+      await this.save({ ...this.state, active: sourceOf(after), pairing: swapped });
       models.default = after;
-      this.forget(mirror);
-      this.pair = this.pairWith(swapped, before);
+      this.removeLog(dualWriter);
+      this.beginPair(swapped, before);
     });
   }
 
   /** @throws Problem `candidate_incomplete` */
-  private async checkComplete({ store, id }: ServedModel, missed: MissedItems): Promise<void> {
-    const { count, ids } = await lackingIn(store, this.parts.models.default.store);
-    if (count === 0 && missed.count === 0) return;
+  private async checkComplete({ store, id }: ServedModel, outOfSync: OutOfSyncLog): Promise<void> {
+    const { count, ids } = await missingItems(store, this.parts.models.default.store);
+    if (count === 0 && outOfSync.count === 0) return;
     const detail =
-      `The index of ${id} lacks ${count} items that the default model has, and missed ${missed.count} writes. ` +
-      'Store them again while the rollout is on, or force it.';
-    const some = [...new Set([...ids, ...missed.ids(NAMED_IDS)])].slice(0, NAMED_IDS);
-    throw new Problem('candidate_incomplete', detail, { lacking: count, missed: missed.count, ids: some });
+      `The index of ${id} does not have ${count} items of the default model, and ${outOfSync.count} items are out of ` +
+      'sync. Store them again while the rollout runs, or force the promotion.';
+    const some = [...new Set([...ids, ...outOfSync.ids(LISTED_IDS)])].slice(0, LISTED_IDS);
+    throw new Problem('candidate_incomplete', detail, { lacking: count, missed: outOfSync.count, ids: some });
   }
 
-  private pairWith(pairing: Pairing, other: ServedModel | undefined): Pair {
-    const { file, metrics, logger } = this.parts;
-    const mirror = new Mirror(other, MissedItems.open(file.missedFile), metrics, logger);
-    return { pairing, mirror, comparisons: new Comparisons(metrics, logger) };
+  private beginPair(pairing: Pairing, other: ServedModel | undefined): void {
+    const { file, metrics, logger, models } = this.parts;
+    const dualWriter = new DualWriter(other, OutOfSyncLog.open(file.outOfSyncFile), metrics, logger);
+    this.pair = { pairing, dualWriter, shadow: new ShadowComparison(metrics, logger) };
+    models.router = new RolloutRouter(this, metrics, logger);
   }
 
-  private forget({ missed }: Mirror): void {
-    missed.close();
-    rmSync(this.parts.file.missedFile, { force: true });
+  private removeLog({ outOfSync }: DualWriter): void {
+    outOfSync.close();
+    rmSync(this.parts.file.outOfSyncFile, { force: true });
   }
 
   private async save(state: RolloutState): Promise<void> {
@@ -317,14 +330,14 @@ export class Rollout {
     this.state = state;
   }
 
-  /** Runs work while no write is under way. @throws Problem when those under way do not end */
-  private async undisturbed<Result>(work: () => Promise<Result>): Promise<Result> {
+  /** Runs work while no write runs. @throws Problem when the writes under way do not end in time */
+  private async withoutWrites<Result>(work: () => Promise<Result>): Promise<Result> {
     let open = () => {};
     this.gate = new Promise((resolve) => {
       open = resolve;
     });
     try {
-      if (await this.pair?.mirror.drained(DRAIN_MS)) return await work();
+      if (await this.pair?.dualWriter.drained(DRAIN_MS)) return await work();
       throw conflict('Writes that are under way do not end. Try again.');
     } finally {
       this.gate = undefined;
@@ -334,8 +347,8 @@ export class Rollout {
 
   /** One change at a time. */
   private exclusively<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = this.turn.then(work);
-    this.turn = result.then(
+    const result = this.lastChange.then(work);
+    this.lastChange = result.then(
       () => {},
       () => {},
     );
@@ -349,11 +362,11 @@ export class Rollout {
   }
 }
 
-const placeOf = ({ source, id }: ServedModel): Place => ({ source, id });
+const sourceOf = ({ source, id }: ServedModel): ModelSource => ({ source, id });
 
 const conflict = (detail: string) => new Problem('rollout_conflict', detail);
 
-async function partyOf(id: string, model: ServedModel | undefined): Promise<Party> {
+async function statusOf(id: string, model: ServedModel | undefined): Promise<ModelStatus> {
   const counts = await model?.store.count().catch(() => undefined);
   return counts === undefined ? { id } : { id, items: counts.text + counts.image + counts.video };
 }

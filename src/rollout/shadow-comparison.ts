@@ -1,13 +1,12 @@
-import { disposeTerms } from '../search/query-terms.js';
-import type { Found, SearchRequest } from '../search/search.js';
-import { shareTerms } from '../search/share-terms.js';
+import type { CallContext } from '../embedding/call-context.js';
+import type { SearchRequest, SearchResult } from '../search/search.js';
 import type { ServedModel } from '../serving/served-model.js';
 import type { Logger } from '../store/faiss/events.js';
 import type { RolloutMetrics } from './metrics.js';
 
-/** Comparisons under way at once: they must not take the machine from those who wait for an answer. */
-const MAX_AT_ONCE = 2;
-/** The latest comparisons, for the status. */
+/** Comparisons under way at once: they must not slow the requests that wait for a reply. */
+const MAX_CONCURRENT = 2;
+/** The latest comparisons, of which the status reports statistics. */
 const KEPT = 1000;
 /** Results that are compared. */
 const DEPTH = 10;
@@ -26,45 +25,51 @@ export interface ComparisonSummary {
   candidate_ms: { p50: number; p95: number } | null;
 }
 
-/** A search that was answered, to be repeated by the candidate. */
-export interface Answered {
-  /** With terms of its own, which are taken over. */
+/** A search that the default model has answered. */
+export interface AnsweredSearch {
   request: SearchRequest;
-  found: readonly Found[];
+  results: readonly SearchResult[];
   tookMs: number;
 }
 
-/** What searches give with one model and with another. */
-export class Comparisons {
+/** Repeats searches with the candidate, after their reply, and compares its results with those of the default model. */
+export class ShadowComparison {
   private readonly latest: Comparison[] = [];
   private count = 0;
-  private underWay = 0;
+  private running = 0;
 
   constructor(
     private readonly metrics: RolloutMetrics,
     private readonly logger: Logger,
   ) {}
 
-  /** Whether there is room for another; one that has none is counted. */
-  hasRoom(): boolean {
-    if (this.underWay < MAX_AT_ONCE) return true;
+  /** Whether another comparison may start; a refused one is counted as skipped. */
+  hasCapacity(): boolean {
+    if (this.running < MAX_CONCURRENT) return true;
     this.metrics.comparisons.inc({ outcome: 'skipped' });
     return false;
   }
 
-  /** Gives the candidate a search that the default model answered. Never rejects. */
-  async compare(first: ServedModel, candidate: ServedModel, answered: Answered): Promise<void> {
-    const release = [first.use(), candidate.use()];
-    this.underWay++;
+  /** Compares once the reply has been sent; the files of the search stay readable until it is done. Never rejects. */
+  async compareAfterReply(
+    first: ServedModel,
+    candidate: ServedModel,
+    answered: AnsweredSearch,
+    { uploads, replied }: CallContext,
+  ): Promise<void> {
+    const releases = [first.lease(), candidate.lease()];
+    this.running++;
     try {
-      await this.measure(first, candidate, answered);
+      releases.push(uploads.hold());
+      await replied;
+      await this.compare(first, candidate, answered, { uploads, record: candidate.metrics.record });
       this.metrics.comparisons.inc({ outcome: 'compared' });
     } catch (error) {
       this.metrics.comparisons.inc({ outcome: 'failed' });
       this.logger.warn({ err: error, model: candidate.id }, 'rollout: the candidate failed a search');
     } finally {
-      this.underWay--;
-      for (const letGo of release) letGo();
+      this.running--;
+      for (const release of releases) release();
     }
   }
 
@@ -80,28 +85,24 @@ export class Comparisons {
     };
   }
 
-  private async measure(first: ServedModel, candidate: ServedModel, answered: Answered): Promise<void> {
-    const { request, found, tookMs } = answered;
-    const [mine, theirs] = shareTerms(request.terms);
-    const firstTen = { ...request, count: DEPTH, offset: 0, minScore: undefined, withVectors: false };
-    const record = candidate.metrics.record;
+  private async compare(
+    first: ServedModel,
+    candidate: ServedModel,
+    { request, results, tookMs }: AnsweredSearch,
+    context: CallContext,
+  ): Promise<void> {
+    const topTen = { ...request, topK: DEPTH, offset: 0, minScore: undefined, withVectors: false };
     const start = performance.now();
-    const candidates = await candidate.searcher.search({ ...firstTen, terms: theirs }, { record }).catch(onFailure);
+    const candidates = await candidate.search.search(topTen, context);
     const candidateMs = performance.now() - start;
-    const isWhole = request.offset === 0 && request.minScore === undefined && request.count >= DEPTH;
-    const expected = isWhole
-      ? found.slice(0, DEPTH)
-      : await first.searcher.search({ ...firstTen, terms: mine }, { record: () => {} });
-    await disposeTerms(mine);
+    const hasTopTen = request.offset === 0 && request.minScore === undefined && request.topK >= DEPTH;
+    const expected = hasTopTen
+      ? results.slice(0, DEPTH)
+      : await first.search.search(topTen, { ...context, record: () => {} });
     this.metrics.searchSeconds.observe({ side: 'default' }, tookMs / 1000);
     this.metrics.searchSeconds.observe({ side: 'candidate' }, candidateMs / 1000);
-    // Where nothing can be found there is nothing to agree on.
+    // Without results there is nothing to agree on.
     if (expected.length > 0) this.keep({ overlap: overlapOf(expected, candidates), defaultMs: tookMs, candidateMs });
-
-    async function onFailure(error: unknown): Promise<never> {
-      await disposeTerms(mine);
-      throw error;
-    }
   }
 
   private keep(comparison: Comparison): void {
@@ -112,16 +113,16 @@ export class Comparisons {
   }
 }
 
-/** Share of what was expected that is there. */
-function overlapOf(expected: readonly Found[], found: readonly Found[]): number {
+/** Fraction of the expected results that were found. */
+function overlapOf(expected: readonly SearchResult[], found: readonly SearchResult[]): number {
   const ids = new Set(found.map(({ id }) => id));
   return expected.filter(({ id }) => ids.has(id)).length / expected.length;
 }
 
 function percentiles(values: readonly number[]): { p50: number; p95: number } {
   const sorted = values.toSorted((a, b) => a - b);
-  const at = (share: number) =>
-    round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] as number, 2);
+  const at = (fraction: number) =>
+    round(sorted[Math.min(sorted.length - 1, Math.floor(fraction * sorted.length))] as number, 2);
   return { p50: at(0.5), p95: at(0.95) };
 }
 

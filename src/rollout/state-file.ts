@@ -4,24 +4,24 @@ import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { errorCode, writeFileAtomically } from '../lib/fs.js';
 
-/** A model where it can be found again. */
-const Place = Type.Object({
+/** A model, and where its files are. */
+const ModelSource = Type.Object({
   /** A folder under models/, or a path. */
   source: Type.String(),
   id: Type.String(),
 });
-export type Place = Static<typeof Place>;
+export type ModelSource = Static<typeof ModelSource>;
 
 const Percent = Type.Number({ minimum: 0, maximum: 100 });
 
-/** Two models side by side: one answers, the other's index is kept level with its. */
+/** Two models side by side: one answers, and the other's index is kept in sync. */
 const Pairing = Type.Object({
-  other: Place,
-  /** Whether the other is to follow the one that answers, or went before it. */
+  other: ModelSource,
+  /** Whether the other is a candidate for promotion, or the model before the promotion. */
   phase: Type.Enum(['candidate', 'previous']),
-  /** Share of reads that the candidate answers. */
+  /** Percent of searches that the candidate answers. */
   share: Percent,
-  /** Share of the other reads that it is given as well, to compare. */
+  /** Percent of the other searches that the candidate repeats, for comparison. */
   shadow: Percent,
   since: Type.String(),
 });
@@ -29,17 +29,17 @@ export type Pairing = Static<typeof Pairing>;
 
 const State = Type.Object({
   format: Type.Literal(1),
-  /** The model that the settings name first, on which all else builds: other settings end it. */
+  /** The first model of the settings; the rollout ends when they name another one. */
   base: Type.String(),
   /** The model that answers. */
-  active: Place,
+  active: ModelSource,
   pairing: Type.Optional(Pairing),
-  /** Names of indexes that are not called like their model, by the model's id. */
+  /** Names of indexes that differ from the name of their model, by the model's id. */
   indexes: Type.Record(Type.String(), Type.String()),
 });
 export type RolloutState = Static<typeof State>;
 
-/** Where a rollout stands, in a file that a crash leaves whole. */
+/** The state of a rollout, in a file that is replaced atomically. */
 export class StateFile {
   private readonly file: string;
 
@@ -47,7 +47,7 @@ export class StateFile {
     this.file = path.join(folder, 'state.json');
   }
 
-  /** @throws Error when there is something else in its place */
+  /** @throws Error when the file is not a rollout state */
   async read(): Promise<RolloutState | undefined> {
     let text: string;
     try {
@@ -58,7 +58,7 @@ export class StateFile {
     }
     const state: unknown = JSON.parse(text);
     if (Value.Check(State, state)) return state;
-    throw new Error(`${this.file} is not the state of a rollout. Remove it to start with the models of the settings.`);
+    throw new Error(`${this.file} is not a rollout state. Delete it to start with the models of the settings.`);
   }
 
   async write(state: RolloutState): Promise<void> {
@@ -66,14 +66,14 @@ export class StateFile {
     await writeFileAtomically(this.file, `${JSON.stringify(state, null, 2)}\n`);
   }
 
-  /** Where the items are remembered in which the two indexes differ. */
-  get missedFile(): string {
+  /** The out-of-sync log. */
+  get outOfSyncFile(): string {
     return path.join(this.folder, 'missed');
   }
 }
 
 /** The state before any rollout. */
-export const initialState = (base: Place, indexes: RolloutState['indexes'] = {}): RolloutState => ({
+export const initialState = (base: ModelSource, indexes: RolloutState['indexes'] = {}): RolloutState => ({
   format: 1,
   base: base.id,
   active: base,
@@ -81,8 +81,8 @@ export const initialState = (base: Place, indexes: RolloutState['indexes'] = {})
 });
 
 /**
- * Whether a model is served that is neither the default nor part of a rollout: one that the settings name, except the
- * one in whose place a model was promoted that they do not name.
+ * Whether a model that is neither the default nor part of a rollout is served: the settings name it, and it is not the
+ * one that was replaced by a promoted model which they do not name.
  */
 export const staysServed = (id: string, { base, active }: RolloutState, configured: ReadonlySet<string>): boolean =>
   configured.has(id) && (id !== base || active.id === base || configured.has(active.id));

@@ -3,7 +3,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from '../config.js';
 import { Embedder } from '../embedding/embedder.js';
 import type { Embedding } from '../embedding/embedding.js';
-import type { Cache } from '../embedding/embedding-cache.js';
+import type { EmbeddingCache } from '../embedding/embedding-cache.js';
 import { devicesToTry } from '../inference/device.js';
 import type { Encoder } from '../inference/encoder.js';
 import { FallbackEncoder } from '../inference/failover/failover-encoder.js';
@@ -13,42 +13,42 @@ import { ReplicaClient } from '../inference/remote/client.js';
 import { ReplicaPlace } from '../inference/remote/remote-target.js';
 import type { Ffmpeg } from '../media/video/ffmpeg.js';
 import { type Model, openModel } from '../models/catalog.js';
-import type { GeminiManifest, LocalManifest } from '../models/manifest.js';
+import { type GeminiManifest, type LocalManifest, modelId } from '../models/manifest.js';
 import type { Metrics } from '../observability/metrics.js';
 import type { ModelMetrics } from '../observability/model-metrics.js';
-import { Searcher } from '../search/search.js';
+import { Search } from '../search/search.js';
 import { openStore } from '../store/open-store.js';
-import { modelId, ServedModel } from './served-model.js';
+import { ServedModel } from './served-model.js';
 
 export interface LoadOptions {
-  /** Session threads for the model. */
+  /** Worker threads of the model. */
   workers: number;
-  /** Name of its index, where that is not the model's. */
+  /** Name of its index, where it differs from the model's. */
   index?: string | undefined;
 }
 
-/** What all models of a process share. */
+/** What the models of a process have in common. */
 export interface Shared {
   config: Config;
   metrics: Metrics;
   logger: FastifyBaseLogger;
-  /** Its keys tell models apart. */
-  cache: Cache<Embedding>;
+  /** Its keys include the model. */
+  cache: EmbeddingCache<Embedding>;
   ffmpeg: Ffmpeg;
 }
 
-/** Opens models: from a folder to something that answers requests. */
+/** Opens models: from a folder to a model that serves requests. */
 export class ModelLoader {
   constructor(private readonly shared: Shared) {}
 
-  /** A model whose files are here. @throws Error that says what is missing or wrong */
+  /** Reads the manifest of a model whose files are complete. @throws Error that says what is missing or wrong */
   read(source: string): Promise<Model> {
     return openModel(source, this.shared.config);
   }
 
   /**
-   * Starts the threads of a model and opens its index.
-   * @throws Error that says what is wrong; then nothing of the model stays open
+   * Starts a model and opens its index.
+   * @throws Error that says what is wrong; nothing of the model stays open then
    */
   async open(source: string, model: Model, { workers, index }: LoadOptions): Promise<ServedModel> {
     const { config, logger, cache, ffmpeg } = this.shared;
@@ -62,8 +62,8 @@ export class ModelLoader {
       metrics.watchIndex(() => store.count());
       const encoder = await this.startEncoder(model, workers, metrics);
       const embedder = new Embedder(model.manifest, encoder, ffmpeg, cache, config);
-      const searcher = new Searcher(embedder, store, dim);
-      return new ServedModel({ source, model, index: indexName, encoder, embedder, store, searcher, metrics });
+      const search = new Search(embedder, store, dim);
+      return new ServedModel({ source, model, index: indexName, encoder, embedder, store, search, metrics });
     } catch (error) {
       for (const step of undo.reverse()) await step();
       throw error;
@@ -88,7 +88,7 @@ export class ModelLoader {
     return GeminiEncoder.open(manifest, { apiKey, url, inFlightMax });
   }
 
-  /** The model on the devices of this machine, and in another service when it runs on none of them. */
+  /** The model on the devices of this machine, and at the upstream when it runs on none of them. */
   private openChain(model: Model<LocalManifest>, workers: number, metrics: ModelMetrics): Promise<Encoder> {
     const { config, logger } = this.shared;
     const options = {
@@ -125,8 +125,8 @@ export class ModelLoader {
   }
 }
 
-/** Shares session threads among `count` models: evenly, the first ones get what is left over, none goes without. */
-export function shareWorkers(workers: number, count: number): number[] {
-  const [each, over] = [Math.floor(workers / count), workers % count];
-  return Array.from({ length: count }, (_, place) => Math.max(1, each + (place < over ? 1 : 0)));
+/** Divides worker threads among `count` models: evenly, the remainder to the first ones, and at least one each. */
+export function divideWorkers(workers: number, count: number): number[] {
+  const [each, remainder] = [Math.floor(workers / count), workers % count];
+  return Array.from({ length: count }, (_, i) => Math.max(1, each + (i < remainder ? 1 : 0)));
 }

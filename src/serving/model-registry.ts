@@ -1,6 +1,6 @@
 import { Problem } from '../common/errors.js';
-import type { Config } from '../config.js';
-import { listOf } from '../http/api-keys.js';
+import { type Config, listOf } from '../config.js';
+import { directRouter, type Router } from './router.js';
 import type { ServedModel } from './served-model.js';
 
 /** The names or folders of the models to serve; the first is the default. */
@@ -9,29 +9,21 @@ export function modelSources({ MODEL, MODELS }: Pick<Config, 'MODEL' | 'MODELS'>
   return [first, ...others];
 }
 
-/** The models that are served; one of them answers whoever names none. */
-export class Models {
+/** The models that are served. One of them is the default: it answers requests that name none. */
+export class ModelRegistry {
+  /** Sends requests to models; a rollout replaces it while it lasts. */
+  router: Router = directRouter;
+  default: ServedModel;
   private readonly served = new Map<string, ServedModel>();
 
-  /** @param first the default */
-  constructor(
-    private first: ServedModel,
-    ...others: readonly ServedModel[]
-  ) {
+  constructor(first: ServedModel, ...others: readonly ServedModel[]) {
+    this.default = first;
     for (const model of [first, ...others]) this.add(model);
-  }
-
-  get default(): ServedModel {
-    return this.first;
-  }
-
-  set default(model: ServedModel) {
-    this.first = model;
   }
 
   /** All of them, the default first. */
   get all(): readonly ServedModel[] {
-    return [this.first, ...[...this.served.values()].filter((model) => model !== this.first)];
+    return [this.default, ...[...this.served.values()].filter((model) => model !== this.default)];
   }
 
   add(model: ServedModel): void {
@@ -42,26 +34,23 @@ export class Models {
     this.served.delete(model.id);
   }
 
-  /**
-   * The model of a name, or of a name and a revision (`name@revision`); the default for none. A name alone means
-   * the default where two revisions of it are served.
-   */
+  /** The model of a name, or of `name@revision`. Of two revisions, the name alone means the default. */
   find(name: string): ServedModel | undefined {
     return this.served.get(name) ?? this.all.find(({ manifest }) => manifest.name === name);
   }
 
-  /** @throws Problem `model_not_found` that lists what there is */
+  /** The model of a name; the default when there is no name. @throws Problem `model_not_found` that lists all models */
   get(name: string | undefined): ServedModel {
-    if (name === undefined) return this.first;
+    if (name === undefined) return this.default;
     const found = this.find(name);
     if (found !== undefined) return found;
     const names = this.all.map((model) => this.nameOf(model));
     const list = names.map((one) => `"${one}"`).join(', ');
-    const detail = `There is no model "${name}" here; this service has ${list}.`;
+    const detail = `There is no model "${name}"; this service has ${list}.`;
     throw new Problem('model_not_found', detail, { field: 'model', models: names });
   }
 
-  /** How requests choose a model: its name, where that does not mean another revision. */
+  /** The shortest name that selects a model: without its revision, unless that means another one. */
   nameOf(model: ServedModel): string {
     return this.find(model.manifest.name) === model ? model.manifest.name : model.id;
   }

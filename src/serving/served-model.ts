@@ -1,13 +1,13 @@
 import type { Embedder } from '../embedding/embedder.js';
 import type { Encoder } from '../inference/encoder.js';
 import type { Model } from '../models/catalog.js';
-import type { ModelManifest } from '../models/manifest.js';
+import { type ModelManifest, modelId } from '../models/manifest.js';
 import type { ModelMetrics } from '../observability/model-metrics.js';
-import type { Searcher } from '../search/search.js';
+import type { Search } from '../search/search.js';
 import type { VectorStore } from '../store/vector-store.js';
 
 export interface ServedParts {
-  /** What was asked for: a folder under models/, or a path. */
+  /** The model as the settings or a rollout name it: a folder under models/, or a path. */
   source: string;
   model: Model;
   /** Name of the index that holds this model's vectors. */
@@ -15,79 +15,57 @@ export interface ServedParts {
   encoder: Encoder;
   embedder: Embedder;
   store: VectorStore;
-  searcher: Searcher;
+  search: Search;
   metrics: ModelMetrics;
 }
 
-/** A full commit id says no more than its beginning. */
-const COMMIT = /^[0-9a-f]{40}$/;
-const SHORT_COMMIT_CHARACTERS = 12;
-
-/** Name and revision as one word: what tells two versions of a model apart. */
-export function modelId({ name, revision }: Pick<ModelManifest, 'name' | 'revision'>): string {
-  return `${name}@${COMMIT.test(revision) ? revision.slice(0, SHORT_COMMIT_CHARACTERS) : revision}`;
-}
-
-/** A model with all that answers for it: session threads, vectors, search. */
+/** A model with everything that serves it: encoder, store, search. */
 export class ServedModel {
+  /** `name@revision`. */
   readonly id: string;
-  private users = 0;
+  readonly source: string;
+  readonly index: string;
+  readonly manifest: ModelManifest;
+  /** Length of its vectors. */
+  readonly dim: number;
+  readonly encoder: Encoder;
+  readonly embedder: Embedder;
+  readonly store: VectorStore;
+  readonly search: Search;
+  readonly metrics: ModelMetrics;
+  private leases = 0;
   private onIdle: (() => void) | undefined;
 
-  constructor(private readonly parts: ServedParts) {
-    this.id = modelId(parts.model.manifest);
+  constructor({ source, model, index, encoder, embedder, store, search, metrics }: ServedParts) {
+    this.id = modelId(model.manifest);
+    this.source = source;
+    this.index = index;
+    this.manifest = model.manifest;
+    this.dim = model.manifest.dim;
+    this.encoder = encoder;
+    this.embedder = embedder;
+    this.store = store;
+    this.search = search;
+    this.metrics = metrics;
   }
 
-  get source(): string {
-    return this.parts.source;
-  }
-
-  get manifest(): ModelManifest {
-    return this.parts.model.manifest;
-  }
-
-  get index(): string {
-    return this.parts.index;
-  }
-
-  get encoder(): Encoder {
-    return this.parts.encoder;
-  }
-
-  get embedder(): Embedder {
-    return this.parts.embedder;
-  }
-
-  get store(): VectorStore {
-    return this.parts.store;
-  }
-
-  get searcher(): Searcher {
-    return this.parts.searcher;
-  }
-
-  get metrics(): ModelMetrics {
-    return this.parts.metrics;
-  }
-
-  /** Keeps the model open. @returns the function that lets it go, once */
-  use(): () => void {
-    this.users++;
+  /** Keeps the model open until the returned function is called. */
+  lease(): () => void {
+    this.leases++;
     let held = true;
     return () => {
       if (!held) return;
       held = false;
-      this.users--;
-      if (this.users === 0) this.onIdle?.();
+      this.leases--;
+      if (this.leases === 0) this.onIdle?.();
     };
   }
 
-  /** Ends the model when nobody uses it any more, and after what its threads have accepted. */
+  /** Closes the model when its last lease has ended and its encoder has finished what it accepted. */
   async close(): Promise<void> {
-    if (this.users > 0) await new Promise<void>((resolve) => (this.onIdle = resolve));
-    const { encoder, store, metrics } = this.parts;
-    await encoder.close();
-    await store.close();
-    metrics.close();
+    if (this.leases > 0) await new Promise<void>((resolve) => (this.onIdle = resolve));
+    await this.encoder.close();
+    await this.store.close();
+    this.metrics.close();
   }
 }

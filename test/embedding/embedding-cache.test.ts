@@ -3,18 +3,18 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { ColdCache } from '../../src/embedding/disk-cache.js';
-import { Cache } from '../../src/embedding/embedding-cache.js';
+import { DiskCache } from '../../src/embedding/disk-cache.js';
+import { EmbeddingCache } from '../../src/embedding/embedding-cache.js';
 import { Metrics } from '../../src/observability/metrics.js';
 
 const metrics = () => new Metrics();
 const lookups = async (of: Metrics) =>
   Object.fromEntries((await of.cacheLookups.get()).values.map(({ labels, value }) => [labels.outcome, value]));
 
-describe('Cache', () => {
+describe('EmbeddingCache', () => {
   it('computes once and remembers', async () => {
     const counts = metrics();
-    const cache = new Cache<string>(1000, () => 10, counts);
+    const cache = new EmbeddingCache<string>(1000, () => 10, counts);
     let computed = 0;
     const compute = async () => `value ${++computed}`;
     expect(await cache.get('a', compute)).toBe('value 1');
@@ -23,7 +23,7 @@ describe('Cache', () => {
   });
 
   it('drops the least recently used first when it is full', async () => {
-    const cache = new Cache<string>(20, () => 10, metrics());
+    const cache = new EmbeddingCache<string>(20, () => 10, metrics());
     const computed: string[] = [];
     const get = (key: string) =>
       cache.get(key, async () => {
@@ -34,9 +34,9 @@ describe('Cache', () => {
     expect(computed).toEqual(['a', 'b', 'c', 'b']);
   });
 
-  it('keeps nothing when it has no room, but still joins computations under way', async () => {
+  it('keeps nothing when it has no room, but still shares computations under way', async () => {
     const counts = metrics();
-    const cache = new Cache<number>(0, () => 1, counts);
+    const cache = new EmbeddingCache<number>(0, () => 1, counts);
     let computed = 0;
     const compute = async () => {
       await sleep(20);
@@ -47,8 +47,8 @@ describe('Cache', () => {
     expect(await lookups(counts)).toEqual({ miss: 2, shared: 1 });
   });
 
-  it('stops a computation only when all who wait for it have gone', async () => {
-    const cache = new Cache<string>(100, () => 1, metrics());
+  it('aborts a computation only when every caller that waits for it has gone', async () => {
+    const cache = new EmbeddingCache<string>(100, () => 1, metrics());
     const [first, second] = [new AbortController(), new AbortController()];
     let flight: AbortSignal | undefined;
     let finish = (_: string) => {};
@@ -71,29 +71,29 @@ describe('Cache', () => {
     lonely.abort();
     await expect(three).rejects.toMatchObject({ code: 'client_closed' });
     expect(flight?.aborted).toBe(true);
-    // Who comes next starts afresh instead of joining what was stopped.
+    // The next caller starts a new computation instead of joining the aborted one.
     const four = cache.get('b', async () => 'fresh');
     expect(await four).toBe('fresh');
   });
 
-  it('finds on disk what memory has lost', async () => {
+  it('finds on disk what memory has evicted', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'onespace-cache-'));
     const codec = { encode: (text: string) => Buffer.from(text), decode: (bytes: Buffer) => bytes.toString() };
-    const cold = ColdCache.open(folder, 1e6, codec);
-    await new Cache<string>(100, () => 1, metrics(), cold).get('a', async () => 'computed once');
-    await cold.written();
+    const disk = DiskCache.open(folder, 1e6, codec);
+    await new EmbeddingCache<string>(100, () => 1, metrics(), disk).get('a', async () => 'computed once');
+    await disk.written();
     const counts = metrics();
-    const cache = new Cache<string>(100, () => 1, counts, cold);
+    const cache = new EmbeddingCache<string>(100, () => 1, counts, disk);
     const never = () => Promise.reject(new Error('computed twice'));
     expect(await cache.get('a', never)).toBe('computed once');
     expect(await cache.get('a', never)).toBe('computed once');
     expect(await lookups(counts)).toEqual({ disk_hit: 1, hit: 1 });
-    await cold.close();
+    await disk.close();
     await rm(folder, { recursive: true });
   });
 
   it('does not remember a failure', async () => {
-    const cache = new Cache<string>(100, () => 1, metrics());
+    const cache = new EmbeddingCache<string>(100, () => 1, metrics());
     await expect(cache.get('a', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
     expect(await cache.get('a', async () => 'yes')).toBe('yes');
   });

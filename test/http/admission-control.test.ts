@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { Permits } from '../../src/http/admission-control.js';
+import { AdmissionControl } from '../../src/http/admission-control.js';
 
-describe('Permits', () => {
+describe('AdmissionControl', () => {
   const make = (requests: number, bytes: number) => {
     const refused: string[] = [];
-    return { permits: new Permits({ requests, bytes }, (reason) => refused.push(reason)), refused };
+    return { permits: new AdmissionControl({ requests, bytes }, (reason) => refused.push(reason)), refused };
   };
 
   it('refuses beyond the requests allowed, until one gives its permit back', () => {
@@ -16,7 +16,7 @@ describe('Permits', () => {
     giveBack();
     giveBack();
     permits.take(1);
-    expect(() => permits.take(1)).toThrow(/2 requests are under way/);
+    expect(() => permits.take(1)).toThrow(/2 requests are already under way/);
   });
 
   it('refuses beyond the bytes allowed, but never one request alone', () => {

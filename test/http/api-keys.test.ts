@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config.js';
-import { Access } from '../../src/http/api-keys.js';
+import { ApiKeys } from '../../src/http/plugins/auth.js';
 
-const access = (env: Record<string, string>) => new Access(loadConfig(env));
+const access = (env: Record<string, string>) => new ApiKeys(loadConfig(env));
 
-describe('Access', () => {
+describe('ApiKeys', () => {
   it('knows its keys and what each may do', () => {
     const keys = access({ API_KEYS: 'a-key-that-writes, a-key-that-only-reads:read' });
-    expect(keys.needsKey).toBe(true);
+    expect(keys.areRequired).toBe(true);
     expect(keys.permissionOf('a-key-that-writes')).toBe('write');
     expect(keys.permissionOf('a-key-that-only-reads')).toBe('read');
     for (const wrong of ['', 'a-key-that-write', 'a-key-that-writes ', 'a-key-that-only-reads:read'])
@@ -15,15 +15,15 @@ describe('Access', () => {
   });
 
   it.each(['127.0.0.1', '127.8.9.10', 'localhost', '::1'])('lets everybody in on %s', (HOST) => {
-    expect(access({ HOST }).needsKey).toBe(false);
+    expect(access({ HOST }).areRequired).toBe(false);
   });
 
   it.each(['0.0.0.0', '::', '192.168.1.5', 'example.com', '127.0.0.1.example.com'])(
     'does not stand open on %s, and names both ways out',
     (HOST) => {
       expect(() => access({ HOST })).toThrow(/API_KEYS.*ALLOW_ANONYMOUS=true/);
-      expect(access({ HOST, ALLOW_ANONYMOUS: 'true' }).needsKey).toBe(false);
-      expect(access({ HOST, API_KEYS: 'sixteen-or-more-characters' }).needsKey).toBe(true);
+      expect(access({ HOST, ALLOW_ANONYMOUS: 'true' }).areRequired).toBe(false);
+      expect(access({ HOST, API_KEYS: 'sixteen-or-more-characters' }).areRequired).toBe(true);
     },
   );
 

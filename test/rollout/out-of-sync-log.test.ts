@@ -2,16 +2,16 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { MissedItems } from '../../src/rollout/out-of-sync-log.js';
+import { OutOfSyncLog } from '../../src/rollout/out-of-sync-log.js';
 
 let dir: string;
 let file: string;
-let items: MissedItems;
+let items: OutOfSyncLog;
 
 beforeEach(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'onespace-missed-'));
   file = path.join(dir, 'missed');
-  items = MissedItems.open(file);
+  items = OutOfSyncLog.open(file);
 });
 afterEach(async () => {
   items.close();
@@ -20,7 +20,7 @@ afterEach(async () => {
 
 /** What another process finds when this one is killed now. */
 function afterKill(): string[] {
-  const found = MissedItems.open(file);
+  const found = OutOfSyncLog.open(file);
   const ids = found.ids(100);
   found.close();
   return ids.sort();
@@ -32,7 +32,7 @@ const ordered = (id: string) => {
   return write;
 };
 
-describe('MissedItems', () => {
+describe('OutOfSyncLog', () => {
   it('knows after a kill what was under way and what was missed, and not what is level', () => {
     ordered('level').done();
     ordered('missed').miss();

@@ -1,7 +1,7 @@
 import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { lot } from '../../src/rollout/bucket.js';
+import { bucketOf } from '../../src/rollout/bucket.js';
 import { jpeg, mp4 } from '../media-files.js';
 import { ModelCopies, NEXT, THIS } from '../model-copies.js';
 import { problemOf, startServer, type TestServer } from '../server.js';
@@ -95,7 +95,7 @@ describe('a rollout', () => {
     expect((await search('one', 'anybody')).model).toBe(OLD);
     await done('PATCH', '', { share_percent: 30 });
     const keys = Array.from({ length: 60 }, (_, i) => `caller ${i}`);
-    const expected = keys.map((key) => (lot(key, 'share') < 30 ? NEW : OLD));
+    const expected = keys.map((key) => (bucketOf(key, 'share') < 30 ? NEW : OLD));
     const answered = [];
     for (const key of keys) answered.push((await search('a thing', key)).model);
     expect(answered).toEqual(expected);

@@ -146,7 +146,7 @@ describe('two models side by side', () => {
     expect(problem).toMatchObject({
       status: 404,
       code: 'model_not_found',
-      detail: 'There is no model "gpt-5" here; this service has "onespace-mini", "other".',
+      detail: 'There is no model "gpt-5"; this service has "onespace-mini", "other".',
       models: ['onespace-mini', 'other'],
     });
     const files = route === '/v1/embeddings' || route === '/embed/text' ? [] : [{ model: 'gpt-5', 'red.jpg': red }];

@@ -1,6 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem, type ProblemCode } from '../../common/errors.js';
-import { rememberMethods } from './allowed-methods.js';
 
 const FRAMEWORK_CODES: Record<string, ProblemCode> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'too_large',
@@ -19,10 +18,10 @@ const FRAMEWORK_CODES: Record<string, ProblemCode> = {
   ECONNRESET: 'client_closed',
 };
 
-/** Answers every error as RFC 9457 `application/problem+json` with the request's id. */
+/** Answers every error, unknown paths and methods included, as RFC 9457 `application/problem+json` with the request's id. */
 export function answerProblems(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError, request, reply) => send(toProblem(error), request, reply));
-  const methodsOf = rememberMethods(app);
+  const methodsOf = recordMethods(app);
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0] ?? '';
     const methods = methodsOf(path);
@@ -30,12 +29,24 @@ export function answerProblems(app: FastifyInstance): void {
       return send(new Problem('not_found', `There is no route ${request.method} ${path}.`), request, reply);
     }
     reply.header('allow', methods.join(', '));
-    const detail = `${path} takes ${methods.join(', ')}; ${request.method} came.`;
+    const detail = `${path} takes ${methods.join(', ')}; received ${request.method}.`;
     return send(new Problem('method_not_allowed', detail, { allowed: methods }), request, reply);
   });
 }
 
-/** Answers an error that the framework raises before a request has its hooks. */
+/** Records the routes added from now on. @returns the methods of a path, `GET /items` for instance */
+function recordMethods(app: FastifyInstance): (path: string) => string[] {
+  const routes: { pattern: RegExp; methods: string[] }[] = [];
+  app.addHook('onRoute', ({ url, method }) => {
+    // The catch-all routes (of the page at /docs, of CORS) would match every path.
+    if (url.includes('*')) return;
+    const pattern = new RegExp(`^${url.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace(/:\w+/g, '[^/]+')}$`);
+    routes.push({ pattern, methods: [method].flat() });
+  });
+  return (path) => [...new Set(routes.flatMap(({ pattern, methods }) => (pattern.test(path) ? methods : [])).sort())];
+}
+
+/** Answers an error that the framework raises before the hooks of a request run. */
 export const answerFrameworkError = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
   send(toProblem(error), request, reply);
 };
@@ -56,14 +67,14 @@ const OPENAI_ERROR_TYPES: Record<number, string> = {
   429: 'rate_limit_error',
 };
 
-/** Under /v1 the document has one member more, where clients of OpenAI's interface look for the message. */
+/** Under /v1 the document has one more member, where clients of OpenAI's API look for the message. */
 function openAiError({ status, detail, code, extensions }: Problem, { url }: FastifyRequest): Record<string, unknown> {
   if (!url.startsWith('/v1/')) return {};
   const type = OPENAI_ERROR_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error');
   return { error: { message: detail, type, param: extensions.field ?? null, code } };
 }
 
-/** What a client may know of an error: its own mistakes in full, of ours only that there was one. */
+/** A client learns the details of its own mistakes; of a failure of the service, only that there was one. */
 function toProblem(error: FastifyError | Problem): Problem {
   if (error instanceof Problem) return error;
   const code = FRAMEWORK_CODES[error.code];

@@ -6,12 +6,12 @@ import { presentedKey } from './auth.js';
 
 /** At most `perMinute` requests a minute to the routes of `api`, per key, or per address where there are no keys. */
 export async function limitRate(api: FastifyInstance, perMinute: number): Promise<void> {
-  const { needsKey } = api.service.access;
+  const { areRequired: keysRequired } = api.service.apiKeys;
   await api.register(rateLimit, {
     max: perMinute,
     timeWindow: '1 minute',
     keyGenerator: (request) => {
-      const key = needsKey ? presentedKey(request) : undefined;
+      const key = keysRequired ? presentedKey(request) : undefined;
       return key === undefined ? request.ip : createHash('sha256').update(key).digest('base64');
     },
     errorResponseBuilder: (_request, { max, ttl }) => {

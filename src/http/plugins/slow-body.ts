@@ -1,62 +1,43 @@
-import { randomUUID } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { Problem } from '../../common/errors.js';
+import { REQUEST_TIMEOUT } from './client-error.js';
 
-/** How Node says that a request did not arrive in time. */
-const TIMEOUT = 'ERR_HTTP_REQUEST_TIMEOUT';
-/** Slower than this for a whole window is not a slow line but a client that holds a connection. */
+/** A client that sends less than this for a whole window only holds a connection and a permit. */
 const MIN_BYTES_PER_SECOND = 1000;
+const SWEEPS_PER_WINDOW = 4;
 
-/**
- * Answers, on the bare socket, what never became a request: broken HTTP, headers too large, or a request that
- * did not arrive in time.
- */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const problem = toProblem(error);
-  const requestId = randomUUID();
-  const body = JSON.stringify(problem.toDocument(requestId));
-  const head = [
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(body)}`,
-    `x-request-id: ${requestId}`,
-    'connection: close',
-  ];
-  socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
-  socket.destroySoon();
+/** Bytes that a connection had received when its current window began. */
+interface Window {
+  startMs: number;
+  bytes: number;
 }
 
-function toProblem({ code }: NodeJS.ErrnoException): Problem {
-  if (code === 'HPE_HEADER_OVERFLOW') return new Problem('headers_too_large', 'The headers may have 16 kB together.');
-  if (code === TIMEOUT) return new Problem('request_timeout', 'The request did not arrive in the time allowed.');
-  return new Problem('invalid_request', 'What came is not HTTP that this service understands.');
-}
+/** Aborts requests whose body arrives too slowly. One timer looks at all of them. */
+export function abortSlowBodies(app: FastifyInstance, windowSeconds: number): void {
+  const windows = new WeakMap<IncomingMessage, Window>();
+  const minBytes = MIN_BYTES_PER_SECOND * windowSeconds;
 
-/** Gives up bodies that arrive so slowly that they only hold a connection and a permit. */
-export function giveUpSlowBodies(app: FastifyInstance, windowSeconds: number): void {
-  app.addHook('onRequest', async ({ raw }, reply) => {
-    const { socket } = raw;
-    if (!(socket instanceof Socket)) return; // a request made inside the process came over no line
-    let received = socket.bytesRead;
-    const timer = setInterval(() => {
-      if (raw.complete || socket.destroyed) return clearInterval(timer);
-      const bytes = socket.bytesRead - received;
-      received = socket.bytesRead;
-      const isAnswered = reply.raw.headersSent;
-      // With bytes waiting to be read, it is the service that is slow.
-      if (bytes >= MIN_BYTES_PER_SECOND * windowSeconds || (raw.readableLength > 0 && !isAnswered)) return;
-      if (isAnswered) socket.destroy();
-      else app.server.emit('clientError', Object.assign(new Error('slow body'), { code: TIMEOUT }), socket);
-    }, windowSeconds * 1000);
-    timer.unref();
-    reply.raw.once('close', () => {
-      if (raw.complete) clearInterval(timer);
-    });
-  });
+  const sweep = () => {
+    const nowMs = performance.now();
+    for (const [message, reply] of app.incoming) {
+      const { socket } = message;
+      // A request made inside the process has no socket.
+      if (message.complete || !(socket instanceof Socket) || socket.destroyed) {
+        app.incoming.delete(message);
+        continue;
+      }
+      const window = windows.get(message);
+      if (window !== undefined && nowMs - window.startMs < 1000 * windowSeconds) continue;
+      windows.set(message, { startMs: nowMs, bytes: socket.bytesRead });
+      if (window === undefined || socket.bytesRead - window.bytes >= minBytes) continue;
+      // When bytes wait to be read, it is the service that is slow.
+      if (message.readableLength > 0 && !reply.headersSent) continue;
+      if (reply.headersSent) socket.destroy();
+      else app.server.emit('clientError', Object.assign(new Error('slow body'), { code: REQUEST_TIMEOUT }), socket);
+    }
+  };
+  const timer = setInterval(sweep, (1000 * windowSeconds) / SWEEPS_PER_WINDOW);
+  timer.unref();
+  app.addHook('onClose', async () => clearInterval(timer));
 }

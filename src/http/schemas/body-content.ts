@@ -1,13 +1,13 @@
 import { type TObject, type TSchema, Type } from 'typebox';
 
-/** How a route's request bodies are described: JSON, and where it takes files, multipart and raw. */
+/** Descriptions of request bodies: JSON, and where a route takes files, multipart and raw. */
 
-const File = Type.String({ format: 'binary', description: 'A file; its content tells its type.' });
-const files = Type.Array(File, { description: 'A file, or several; any name of field will do.' });
+const File = Type.String({ format: 'binary', description: 'A file; its content decides its type.' });
+const files = Type.Array(File, { description: 'A file, or several; the field may have any name.' });
 
 const raw = (description: string) => ({ schema: Type.String({ format: 'binary', description }) });
 
-/** A JSON body, with examples that work as they stand. */
+/** A JSON body, with examples that can be sent unchanged. */
 export const jsonContent = (schema: TSchema, examples: readonly object[]) => ({
   'application/json': { schema: Type.With(schema, { examples }) },
 });
@@ -18,7 +18,7 @@ export const inputContent = ({ properties }: TObject) => ({
     schema: Type.Partial(
       Type.Object({
         file: files,
-        text: Type.Array(Type.String(), { description: 'A text, or several. The order of files and texts counts.' }),
+        text: Type.Array(Type.String(), { description: 'A text, or several. The order of files and texts matters.' }),
         ...properties,
       }),
     ),

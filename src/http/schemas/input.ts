@@ -1,24 +1,23 @@
 import { Type } from 'typebox';
-import { MODEL } from '../model-selection.js';
 import { MAX_PARTS } from '../request-limits.js';
-import { RoleName, Text } from './common.js';
+import { MODEL, RoleName, Text } from './common.js';
 
-/** How JSON says what is to be embedded; several routes take it. */
+/** Inputs in JSON; several routes take them. */
 
 /** A file, by URL. */
 export const mediaUrl = (what: string) =>
   Type.String({
     pattern: '^([Dd][Aa][Tt][Aa]|[Hh][Tt][Tt][Pp][Ss]?):',
-    description: `${what} as a data: URL with base64; an https: URL where the service is set up to fetch from its host.`,
+    description: `${what} as a data: URL with base64; or an https: URL of a host that ALLOW_URL_HOSTS lists.`,
   });
 
 const ONE_PART = {
   text: Type.Optional(Text),
-  image: Type.Optional(mediaUrl('A picture')),
-  video: Type.Optional(mediaUrl('A clip')),
+  image: Type.Optional(mediaUrl('An image')),
+  video: Type.Optional(mediaUrl('A video')),
 };
 
-/** Text, a picture or a clip. */
+/** Text, an image or a video. */
 export const Part = Type.Object(ONE_PART, {
   additionalProperties: false,
   minProperties: 1,
@@ -33,7 +32,7 @@ export const INPUT = {
     Type.Array(Part, {
       minItems: 1,
       maxItems: MAX_PARTS,
-      description: 'Several parts, in order, that mean something together: one sequence, one vector.',
+      description: 'Several parts, in order, that belong together: one sequence, one vector.',
     }),
   ),
 };

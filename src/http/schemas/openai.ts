@@ -1,11 +1,11 @@
 import { Type } from 'typebox';
-import { ModelName } from '../model-selection.js';
 import { MAX_OPENAI_INPUTS, MAX_PARTS } from '../request-limits.js';
-import { Limits, RoleName, Text } from './common.js';
+import { jsonContent } from './body-content.js';
+import { Limits, ModelName, RoleName, Text } from './common.js';
 import { RED_SQUARE } from './examples.js';
 import { mediaUrl } from './input.js';
 
-/** The shapes of OpenAI's embeddings interface, with the multimodal content parts that other servers take. */
+/** Schemas of OpenAI's embeddings API, with the multimodal content parts that other servers accept. */
 
 const closed = { additionalProperties: false };
 const url = (what: string) => Type.Union([mediaUrl(what), Type.Object({ url: mediaUrl(what) })]);
@@ -13,8 +13,8 @@ const url = (what: string) => Type.Union([mediaUrl(what), Type.Object({ url: med
 const ContentPart = Type.Union(
   [
     Type.Object({ type: Type.Literal('text'), text: Text }, closed),
-    Type.Object({ type: Type.Literal('image_url'), image_url: url('A picture') }, closed),
-    Type.Object({ type: Type.Literal('video_url'), video_url: url('A clip') }, closed),
+    Type.Object({ type: Type.Literal('image_url'), image_url: url('An image') }, closed),
+    Type.Object({ type: Type.Literal('video_url'), video_url: url('A video') }, closed),
   ],
   { title: 'ContentPart' },
 );
@@ -37,13 +37,13 @@ export const EmbeddingsBody = Type.Object(
       Type.Array(Message, {
         minItems: 1,
         maxItems: MAX_PARTS,
-        description: 'Instead of "input": all that is said in the messages, as one vector.',
+        description: 'Instead of "input": the content of all messages, as one vector.',
       }),
     ),
     model: Type.Optional(ModelName),
     encoding_format: Type.Enum(['float', 'base64'], { default: 'float' }),
     dimensions: Type.Optional(
-      Type.Integer({ minimum: 1, description: 'A shorter vector, of a length that /v1/models lists.' }),
+      Type.Integer({ minimum: 1, description: 'Length of the vector: one that /v1/models lists.' }),
     ),
     input_type: Type.Optional(RoleName),
     user: Type.Optional(Type.String({ description: 'Not used.' })),
@@ -70,40 +70,64 @@ export const EmbeddingsReply = Type.Object(
         object: Type.Literal('embedding'),
         index: Type.Integer(),
         truncated: Type.Optional(
-          Type.Boolean({ description: 'There, and true, where text was cut at the limit of the model.' }),
+          Type.Boolean({ description: 'Present, and true, when text was cut at the limit of the model.' }),
         ),
         embedding: Type.Union([
           Type.Array(Type.Number()),
-          Type.String({ description: 'float32, least byte first, in base64.' }),
+          Type.String({ description: 'float32, little-endian, in base64.' }),
         ]),
       }),
     ),
     model: Type.String(),
     usage: Type.Object({ prompt_tokens: Type.Integer(), total_tokens: Type.Integer() }),
   },
-  { title: 'EmbeddingsReply', description: 'A vector for each input, in their order.' },
+  { title: 'EmbeddingsReply', description: 'A vector for each input, in order.' },
 );
 
 export const ModelCard = Type.Object(
   {
     id: Type.String(),
     object: Type.Literal('model'),
-    created: Type.Integer({ description: 'Not known: 0.' }),
+    created: Type.Integer({ description: 'Unknown: 0.' }),
     owned_by: Type.String(),
     revision: Type.String(),
     licence: Type.String(),
     description: Type.String(),
     modalities: Type.Array(Type.String()),
     temporal: Type.Boolean({
-      description: 'Whether the model tells the order of the frames of a clip; otherwise a clip is their average.',
+      description:
+        'Whether the model distinguishes the order of the frames of a video; otherwise a video is their average.',
     }),
-    dimensions: Type.Array(Type.Integer(), { description: 'Lengths of vector, the full one first.' }),
+    dimensions: Type.Array(Type.Integer(), { description: 'Lengths that a vector may have, the full one first.' }),
     limits: Limits,
   },
   { title: 'Model', description: 'A model and the limits of this service.' },
 );
 export const ModelList = Type.Object(
   { object: Type.Literal('list'), data: Type.Array(ModelCard) },
-  { title: 'ModelList', description: 'The models served; the first answers those who name none.' },
+  { title: 'ModelList', description: 'The served models; the first answers requests that name none.' },
 );
 export const ModelPath = Type.Object({ id: ModelName });
+
+const tags = ['openai'];
+
+export const createEmbeddingsSchema = {
+  operationId: 'createEmbeddings',
+  tags,
+  summary: "Embeddings, in the form of OpenAI's API",
+  body: { content: jsonContent(EmbeddingsBody, EXAMPLES) },
+  response: { 200: EmbeddingsReply },
+};
+export const listModelsSchema = {
+  operationId: 'listModels',
+  tags,
+  summary: 'The served models, each with its limits',
+  response: { 200: ModelList },
+};
+export const getModelSchema = {
+  operationId: 'getModel',
+  tags,
+  summary: 'One model',
+  params: ModelPath,
+  response: { 200: ModelCard },
+};

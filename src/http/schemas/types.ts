@@ -1,11 +1,17 @@
 import type { Static } from 'typebox';
-import type { Embedded, EmbeddedMany, TextBody } from '../../../routes/embed.js';
-import type { Health as HealthSchema } from '../../../routes/health.js';
-import type { DeleteBody, ItemPage as ItemPageSchema, ListQuery } from '../../../routes/items.js';
-import type { ItemBody, ItemsBody, StoredItems } from '../../../routes/put-items.js';
-import type { Results, RetrieveBody, WeightedTerm } from '../../../routes/retrieve.js';
-import type { StoredItem } from './common.js';
+import type { Embedded, EmbeddedMany, TextBody } from './embed.js';
+import type { Health as HealthSchema } from './health.js';
 import type { Input as InputSchema } from './input.js';
+import type {
+  DeleteBody,
+  ItemBody,
+  ItemPage as ItemPageSchema,
+  ItemsBody,
+  ListQuery,
+  StoredItem,
+  StoredItems,
+} from './items.js';
+import type { Results, RetrieveBody, WeightedTerm } from './retrieve.js';
 
 /** What goes over the wire, as types: for clients, from the very schemas that the routes check. */
 

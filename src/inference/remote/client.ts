@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { clientClosed, Problem } from '../../common/errors.js';
-import { HOP_HEADER } from '../../common/headers.js';
+import { FORWARDED_HEADER } from '../../common/headers.js';
 import { jitteredMs } from '../../lib/retry.js';
 import { Slots } from '../../lib/semaphore.js';
 import { PlaceError } from '../failover/target.js';
@@ -96,7 +96,7 @@ export class ReplicaClient {
     const { apiKey } = this.options;
     const headers = {
       ...init.headers,
-      [HOP_HEADER]: '1',
+      [FORWARDED_HEADER]: '1',
       ...(apiKey === '' ? {} : { authorization: `Bearer ${apiKey}` }),
     };
     // A redirect could lead the key, and what is to be embedded, to another host.

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
-import { listOf } from '../../http/api-keys.js';
+import { listOf } from '../../config.js';
 
-/** The hosts from which files may be fetched, as `ALLOW_URL_HOSTS` lists them. */
+/** The hosts from which files may be downloaded: the entries of `ALLOW_URL_HOSTS`. */
 export class UrlHosts {
   private readonly entries: readonly string[];
 
@@ -13,7 +13,7 @@ export class UrlHosts {
     return this.entries.length === 0;
   }
 
-  /** `host` is the scheme's own port there; `host:port` another; `*.host` any name below it. */
+  /** An entry is `host` (the scheme's default port), `host:port`, or `*.host` (any subdomain). */
   allows({ hostname, port, protocol, username, password }: URL): boolean {
     if (protocol !== 'https:' && protocol !== 'http:') return false;
     if (username !== '' || password !== '') return false;

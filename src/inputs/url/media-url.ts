@@ -1,50 +1,53 @@
 import { Readable } from 'node:stream';
 import { receive, type Upload } from '../../media/upload.js';
-import type { ByteBudget } from '../byte-budget.js';
+import type { UploadScope } from '../upload-scope.js';
 import { decodeDataUrl, isDataUrl } from './data-url.js';
 import type { RemoteFiles } from './fetch-remote.js';
 
-export interface OpenOptions {
-  /** Where the input stands in the request, for errors. */
-  field: string;
-  /** Shared by all that one request opens. */
-  budget: ByteBudget;
-  signal: AbortSignal;
+/** The request that a URL is opened for. */
+export interface OpenContext {
+  /** Becomes the owner of the file, and bounds its size. */
+  uploads: UploadScope;
+  /** Aborted when the client has gone. */
+  signal?: AbortSignal | undefined;
 }
 
-/** Opens the URLs that stand in JSON for a file. */
+/** Opens the URLs that name files in JSON. */
 export class MediaUrls {
-  /** @param folder for temporary files */
+  /** @param limits `maxBytes` of one file, and the folder for temporary files */
   constructor(
     private readonly limits: { maxBytes: number; folder: string },
     private readonly remote: RemoteFiles,
   ) {}
 
-  /** @throws Problem when the URL is not one the service opens, or what it holds is not a file it reads */
-  async open(url: string, options: OpenOptions): Promise<Upload> {
-    if (!isDataUrl(url)) return this.openRemote(url, options);
-    const bytes = decodeDataUrl(url, options.field);
-    options.budget.spend(bytes.length);
-    return receive(Readable.from([bytes]), { ...this.limits, signal: options.signal });
+  /**
+   * @param path of the URL in the request, for errors
+   * @throws Problem when the service may not open the URL, or it does not hold a file that the service reads
+   */
+  async open(url: string, path: string, { uploads, signal }: OpenContext): Promise<Upload> {
+    if (!isDataUrl(url)) return this.openRemote(url, path, { uploads, signal });
+    const bytes = decodeDataUrl(url, path);
+    uploads.spend(bytes.length);
+    return uploads.add(await receive(Readable.from([bytes]), { ...this.limits, ...(signal && { signal }) }));
   }
 
-  private async openRemote(url: string, { field, budget, signal: client }: OpenOptions): Promise<Upload> {
-    const { stream, signal, explain } = await this.remote.open(url, field, client);
+  private async openRemote(url: string, path: string, { uploads, signal: client }: OpenContext): Promise<Upload> {
+    const { stream, signal, explain } = await this.remote.open(url, path, client);
     try {
-      return await receive(Readable.from(spending(stream, budget)), { ...this.limits, signal });
+      return uploads.add(await receive(Readable.from(counted(stream, uploads)), { ...this.limits, signal }));
     } catch (error) {
       throw explain(error);
     } finally {
-      // What was refused is not read to its end: it may have none.
+      // A refused file is not read to its end: it may have none.
       stream.destroy();
     }
   }
 }
 
-/** The chunks as they come, each paid for: fetches that run together share what is left. */
-async function* spending(stream: Readable, budget: ByteBudget): AsyncGenerator<Buffer> {
+/** The chunks of a stream, each counted as it arrives: downloads that run together share one limit. */
+async function* counted(stream: Readable, uploads: UploadScope): AsyncGenerator<Buffer> {
   for await (const chunk of stream as AsyncIterable<Buffer>) {
-    budget.spend(chunk.length);
+    uploads.spend(chunk.length);
     yield chunk;
   }
 }

@@ -1,0 +1,17 @@
+import type { Modality } from '../common/modality.js';
+import type { UploadScope } from '../inputs/upload-scope.js';
+import type { Stage } from '../observability/metrics.js';
+
+/** The request, or the background task, that work is done for. */
+export interface CallContext {
+  /** Owner of the files that the work reads. */
+  readonly uploads: UploadScope;
+  /** Aborted when the client has gone; absent where nobody can cancel. */
+  readonly signal?: AbortSignal | undefined;
+  /** Whether another onespace forwarded the request: it must not be forwarded again. */
+  readonly forwarded?: boolean;
+  /** Resolves when the reply has been sent or the client has gone. */
+  readonly replied?: Promise<void>;
+  /** Adds the duration of a stage, in seconds, to the timings of model `name@revision`. */
+  readonly record: (stage: Stage, modality: Modality, seconds: number, model: string) => void;
+}

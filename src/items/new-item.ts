@@ -1,0 +1,63 @@
+import type { Problem } from '../common/errors.js';
+import type { Modality } from '../common/modality.js';
+import { exactlyOne } from '../inputs/exactly-one.js';
+import { INPUT_NAMES, type JsonInput, type JsonInputs } from '../inputs/json-input.js';
+import { type InputPart, textOf } from '../inputs/part.js';
+import type { OpenContext } from '../inputs/url/media-url.js';
+import type { Metadata } from '../store/vector-store.js';
+
+/** What an item is made from, in JSON: an input to embed, or a ready vector with its modality. */
+export interface JsonItem extends JsonInput {
+  embedding?: readonly number[] | undefined;
+  modal_type?: Modality | undefined;
+}
+
+/** An item to be stored: with parts that were received, with JSON that is still to be opened, or refused. */
+export type NewItem = { id: string } & (
+  | { parts: readonly InputPart[]; metadata: Metadata }
+  | { json: JsonItem; path: string; metadata?: Metadata | undefined }
+  | { problem: Problem }
+);
+
+/** An item whose parts can be embedded, or whose vector is ready. */
+export type ResolvedItem = { metadata: Metadata } & (
+  | { parts: readonly InputPart[] }
+  | { embedding: readonly number[]; modality: Modality }
+);
+
+const CONTENT_NAMES = [...INPUT_NAMES, 'embedding'] as const;
+
+/** Opens what new items are made from: each once, however many models embed it. */
+export class ItemResolver {
+  readonly #resolved = new Map<NewItem, Promise<ResolvedItem>>();
+
+  /** @param inputs opens JSON; not needed where every item has its parts */
+  constructor(
+    private readonly context: OpenContext,
+    private readonly inputs?: JsonInputs,
+  ) {}
+
+  /** @throws Problem of the item: it was refused, has not exactly one content, or its URL cannot be opened */
+  resolve(item: NewItem): Promise<ResolvedItem> {
+    const resolved = this.#resolved.get(item) ?? this.#open(item);
+    this.#resolved.set(item, resolved);
+    return resolved;
+  }
+
+  async #open(item: NewItem): Promise<ResolvedItem> {
+    if ('problem' in item) throw item.problem;
+    if ('parts' in item) return item;
+    const { json, path, metadata = {} } = item;
+    if (exactlyOne(json, CONTENT_NAMES, path, 'embedding') === 'embedding')
+      return { metadata, embedding: json.embedding ?? [], modality: json.modal_type ?? 'text' };
+    if (this.inputs === undefined) throw new Error('This resolver opens no JSON.');
+    const parts = await this.inputs.open(json, path, this.context);
+    return { parts, metadata: describe(parts, metadata) };
+  }
+}
+
+/** Metadata with the text and the file name of an item, so that a search result says what it is. */
+export function describe(parts: readonly InputPart[], metadata: Metadata | undefined, filename?: string): Metadata {
+  const text = textOf(parts);
+  return { ...(filename === undefined ? {} : { filename }), ...(text === undefined ? {} : { text }), ...metadata };
+}
