@@ -1,32 +1,32 @@
 /**
- * Every error the service answers with. A code is stable: clients may depend on it.
- * The engine throws `Problem`; routes turn it into RFC 9457 `application/problem+json`.
+ * Every error reply of the service. Codes are stable: clients may depend on them. The engine throws `Problem`; the
+ * error handler turns it into RFC 9457 `application/problem+json`.
  */
 const PROBLEMS = {
   invalid_request: [400, 'The request is not valid'],
   invalid_json: [400, 'The body is not valid JSON'],
   empty_body: [400, 'The request has no content to embed'],
-  invalid_cursor: [400, 'The cursor is not one this service gave'],
+  invalid_cursor: [400, 'The cursor is not one of this service'],
   unauthorized: [401, 'An API key is needed'],
   forbidden: [403, 'This is not allowed'],
-  url_not_allowed: [403, 'The URL is not one this service fetches'],
+  url_not_allowed: [403, 'This service may not fetch the URL'],
   not_found: [404, 'Not found'],
   model_not_found: [404, 'There is no such model'],
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long to arrive'],
   rollout_conflict: [409, 'The rollout does not allow this now'],
-  candidate_incomplete: [409, "The candidate's index lacks items"],
+  candidate_incomplete: [409, "The candidate's index is incomplete"],
   conflict: [409, 'The request conflicts with what is stored'],
   index_model_mismatch: [409, 'The index was made by another model'],
   too_large: [413, 'The request is larger than allowed'],
-  too_many_pixels: [413, 'The picture has more pixels than allowed'],
+  too_many_pixels: [413, 'The image has more pixels than allowed'],
   video_too_long: [413, 'The video is longer than allowed'],
   unsupported_media: [415, 'This media type is not supported'],
   wrong_modality: [415, 'The file is of another modality than the route expects'],
   broken_media: [422, 'The file cannot be decoded'],
   decode_timeout: [422, 'Decoding the file took longer than allowed'],
-  fetch_failed: [422, 'What the URL points to cannot be fetched'],
-  wrong_dimension: [422, 'The vector does not have the length of this model'],
+  fetch_failed: [422, 'The file of the URL cannot be fetched'],
+  wrong_dimension: [422, 'The vector does not have the dimension of the model'],
   not_normalizable: [422, 'The vector has no direction'],
   model_not_usable: [422, 'The model cannot be served'],
   rate_limited: [429, 'Too many requests'],
@@ -35,7 +35,7 @@ const PROBLEMS = {
   internal: [500, 'The service failed'],
   overloaded: [503, 'The service is at its limit'],
   not_ready: [503, 'The service is not ready'],
-  unavailable: [503, 'The model cannot be run at the moment'],
+  unavailable: [503, 'The model does not run at the moment'],
   shutting_down: [503, 'The service is shutting down'],
   store_unavailable: [503, 'The vector store cannot be reached'],
   model_unavailable: [503, 'The model cannot be reached'],
@@ -59,10 +59,10 @@ export interface ProblemDocument {
 }
 
 /**
- * An error with a stable code, for the caller to read.
+ * An error with a stable code, reported to the caller.
  *
- * @param detail what was wrong and what would be right; never a path or a stack
- * @param extensions further members of the problem document, such as a limit or a type received
+ * @param detail a sentence that says what is wrong and what is allowed; never a file path or a stack
+ * @param extensions further members of the problem document, such as a limit or the type received
  */
 export class Problem extends Error {
   override readonly name = 'Problem';

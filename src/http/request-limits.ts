@@ -2,19 +2,19 @@ import type { Config } from '../config.js';
 import { type ModelManifest, maxSequenceTokens } from '../models/manifest.js';
 import { LIMITS as INDEX } from '../store/limits.js';
 
-/** Most parts of one input: what a person would call one thing. */
+/** Most parts of one input. */
 export const MAX_PARTS = 16;
-/** Most inputs of one request to a native route. */
+/** Most inputs of one request to /embed/text. */
 export const MAX_INPUTS = 256;
 /** Most items that one request may store. */
 export const MAX_ITEMS = INDEX.itemsPerUpsert;
 export const MAX_DELETED_IDS = INDEX.idsPerDelete;
-/** Most inputs of one request to /v1/embeddings: what clients of that interface are used to. */
+/** Most inputs of one request to /v1/embeddings; OpenAI allows as many. */
 export const MAX_OPENAI_INPUTS = 2048;
 export const MAX_TEXT_CHARACTERS = 1_000_000;
 export const MAX_RESULTS = INDEX.k;
 
-/** Every limit that a request can meet, for clients to read. */
+/** Every limit of a request, for clients to read. */
 export function limitsOf(config: Config, manifest: ModelManifest) {
   return {
     text_characters: MAX_TEXT_CHARACTERS,

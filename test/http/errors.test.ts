@@ -142,21 +142,21 @@ describe('errors of the framework', () => {
 
 describe('what a caller is told of a wrong field', () => {
   it.each([
-    ['/embed/text', { text: 5 }, 'body.text must be string or array; a number came.'],
-    ['/embed/text', { text: ['a', null] }, 'body.text.1 must be string; null came.'],
+    ['/embed/text', { text: 5 }, 'body.text must be string or array; received a number.'],
+    ['/embed/text', { text: ['a', null] }, 'body.text.1 must be string; received null.'],
     ['/embed/text', {}, 'The body needs text.'],
-    ['/retrieve', { text: 'a', top_k: '5' }, 'body.top_k must be integer; a string came.'],
+    ['/retrieve', { text: 'a', top_k: '5' }, 'body.top_k must be integer; received a string.'],
     [
       '/retrieve',
       { text: 'a', modal_type: 'sound' },
-      'body.modal_type must be one of text, image, video; "sound" came.',
+      'body.modal_type must be one of text, image, video; received "sound".',
     ],
     ['/retrieve', { text: 'a', k: 3 }, 'body.k is not a field of this request.'],
-    ['/embed', [], 'The body must be object; an array came.'],
+    ['/embed', [], 'The body must be object; received an array.'],
     [
       '/v1/embeddings',
       { input: [{ type: 'audio' }] },
-      'body.input.0.type must be one of text, image_url, video_url; "audio" came.',
+      'body.input.0.type must be one of text, image_url, video_url; received "audio".',
     ],
   ])('%s %j', async (route, body, detail) => {
     expect(await problemOf(await server.json(route, body))).toMatchObject({ status: 400, detail });

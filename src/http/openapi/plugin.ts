@@ -20,9 +20,11 @@ const Problem = Type.Object(
     code: Type.String({ description: 'Stable: clients may depend on it.' }),
     title: Type.String(),
     status: Type.Integer(),
-    detail: Type.String({ description: 'What was wrong, and what would be right.' }),
-    in: Type.Optional(Type.String({ description: 'Part of the request that was wrong: body, querystring, params.' })),
-    field: Type.Optional(Type.String({ description: 'Path of the field that was wrong: parts.0.image.' })),
+    detail: Type.String({ description: 'What is wrong, and what is allowed.' }),
+    in: Type.Optional(
+      Type.String({ description: 'The part of the request that is wrong: body, querystring, params.' }),
+    ),
+    field: Type.Optional(Type.String({ description: 'Path of the field that is wrong: parts.0.image.' })),
     request_id: Type.String(),
   },
   { title: 'Problem', additionalProperties: true, description: 'RFC 9457 problem document.' },
@@ -32,7 +34,7 @@ const problems = (description: string) => ({
   content: { 'application/problem+json': { schema: Problem } },
 });
 
-/** Generates the OpenAPI document from the schemas of the routes that follow, and serves it with a page to read it. */
+/** Generates the OpenAPI document from the schemas of the routes added later, and serves it with a page at /docs. */
 export async function describeRoutes(app: FastifyInstance): Promise<void> {
   app.addHook('onRoute', addProblems);
   await app.register(swagger, {
@@ -46,17 +48,17 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
       },
       servers: [{ url: '/' }],
       tags: [
-        { name: 'embed', description: 'Input to vector.' },
-        { name: 'search', description: 'Anything to its nearest neighbours.' },
-        { name: 'items', description: 'What is stored.' },
-        { name: 'openai', description: "For clients of OpenAI's embeddings interface." },
-        { name: 'rollout', description: 'From one model to another, for the operator.' },
-        { name: 'service', description: 'What runs here, and how it is.' },
+        { name: 'embed', description: 'Inputs to vectors.' },
+        { name: 'search', description: 'The items nearest to an input.' },
+        { name: 'items', description: 'Stored items.' },
+        { name: 'openai', description: "OpenAI's embeddings API." },
+        { name: 'rollout', description: 'Replaces one model by another, for the operator.' },
+        { name: 'service', description: 'State and metrics.' },
       ],
       security: [{ apiKey: [] }, {}],
       components: {
         securitySchemes: {
-          apiKey: { type: 'http', scheme: 'bearer', description: 'One of API_KEYS, where the service has any.' },
+          apiKey: { type: 'http', scheme: 'bearer', description: 'One of API_KEYS, where the service has keys.' },
         },
       },
     },
@@ -66,14 +68,14 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }
 
-/** Every route answers its errors alike. */
+/** Every route has the same error replies. */
 function addProblems(route: RouteOptions): void {
   if (route.schema === undefined || route.schema.hide) return;
   route.schema = {
     ...route.schema,
     response: {
       ...(route.schema.response as object),
-      '4xx': problems('The request was not right; the document says why.'),
+      '4xx': problems('The request is not valid; the document says why.'),
       '5xx': problems('The service failed, or is at its limit.'),
     },
   };

@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 type Json = Record<string, unknown>;
 
 /**
- * The generated document as people and code generators like it: a schema with a title becomes a component
- * of that name, and what has a default is not required.
+ * Simplifies the generated document for readers and code generators: a schema with a title becomes a component of that
+ * name, and a field with a default is not required.
  * @throws Error when two different schemas have one title
  */
 export function tidyDocument(document: Json): Json {

@@ -1,4 +1,4 @@
-/** A complaint of the validator about one place of a value. */
+/** An error of the validator: one keyword of the schema that one place of the value violates. */
 export interface SchemaError {
   keyword: string;
   instancePath: string;
@@ -9,13 +9,13 @@ export interface SchemaError {
 export interface Explanation {
   /** Path of the field that is wrong, with dots; empty for the whole value. */
   field: string;
-  /** What is wrong with it and what would be right: a predicate, without the full stop. */
+  /** What is wrong with it and what is allowed: a predicate without the full stop. */
   what: string;
 }
 
 const MAX_SHOWN_CHARACTERS = 40;
 
-/** What to tell a caller of all that a validator found: the deepest place says most, as a union complains for each branch. */
+/** Explains the errors of a validator. A union reports every branch, so the deepest error is the most specific. */
 export function explain(errors: readonly SchemaError[], value: unknown): Explanation {
   const depth = ({ instancePath }: SchemaError) => instancePath.split('/').length;
   const deepest = Math.max(...errors.map(depth));
@@ -28,15 +28,15 @@ function predicate(errors: readonly SchemaError[], value: unknown): string {
   const all = (keyword: string) => errors.filter((error) => error.keyword === keyword);
   const params = (keyword: string, name: string) =>
     all(keyword).flatMap((error) => (error.params as Record<string, unknown> | undefined)?.[name] ?? []);
-  // How a schema without additional properties says no to a field.
+  // How a schema without additional properties rejects a field.
   if (all('boolean').length > 0) return 'is not a field of this request';
   const allowed = [...params('enum', 'allowedValues'), ...params('const', 'allowedValue')];
-  if (allowed.length > 0) return `must be one of ${allowed.join(', ')}; ${show(value)} came`;
+  if (allowed.length > 0) return `must be one of ${allowed.join(', ')}; received ${show(value)}`;
   const other = errors.find(({ keyword }) => keyword !== 'type');
   if (other?.keyword === 'required') return `needs ${params('required', 'requiredProperties').join(', ')}`;
   if (other !== undefined) return other.message;
   const types = [...new Set(params('type', 'type'))];
-  return types.length === 0 ? 'is not valid' : `must be ${types.join(' or ')}; ${typeOf(value)} came`;
+  return types.length === 0 ? 'is not valid' : `must be ${types.join(' or ')}; received ${typeOf(value)}`;
 }
 
 function valueAt(value: unknown, pointer: string): unknown {

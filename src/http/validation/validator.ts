@@ -6,11 +6,11 @@ import { Problem } from '../../common/errors.js';
 import { explain, type SchemaError } from './error-message.js';
 
 /**
- * Checks a request against a route's schema and fills in its defaults. Only what comes as text (query, path)
- * is converted to numbers and booleans: a JSON body must say what it means.
+ * Checks a request against the schema of its route and fills in defaults. Only text (query, path) is converted to
+ * numbers and booleans; in a JSON body the types must be right.
  */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body', contentType }) => {
-  // A body that streams (multipart, or a raw file) is checked while it is read.
+  // A streamed body (multipart, or a raw file) is checked while it is read.
   if (contentType !== undefined && contentType !== 'application/json') return (value: unknown) => ({ value });
   const validator = compiled(schema);
   const defaults = defaultsOf(schema);
@@ -24,7 +24,7 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
 
 const validators = new WeakMap<TSchema, Validator>();
 
-/** The validator of a schema, made once: walking over the schema for each request takes many times as long. */
+/** The compiled validator of a schema: interpreting the schema for each request takes many times as long. */
 function compiled(schema: TSchema): Validator {
   const validator = validators.get(schema) ?? Compile(schema);
   validators.set(schema, validator);
@@ -32,8 +32,8 @@ function compiled(schema: TSchema): Validator {
 }
 
 /**
- * The part of a schema that has defaults: filling them in walks over all that a schema names, and a vector
- * names a thousand numbers.
+ * The part of a schema that has defaults: filling in defaults visits everything the schema describes, and a vector
+ * has a thousand numbers.
  */
 function defaultsOf(schema: TSchema): TSchema | undefined {
   if ('default' in schema || !Type.IsObject(schema)) return hasDefault(schema) ? schema : undefined;
@@ -44,7 +44,7 @@ function defaultsOf(schema: TSchema): TSchema | undefined {
 const hasDefault = (schema: TSchema): boolean => JSON.stringify(schema).includes('"default":');
 
 /**
- * Multipart fields, which are text, as the values of `schema`: numbers are converted, objects and arrays read as JSON.
+ * Multipart fields, which are text, as the values of `schema`: numbers are converted, objects and arrays parsed as JSON.
  * @throws Problem `invalid_request` that names the field
  */
 export function parseFields<Schema extends TObject>(schema: Schema, fields: Record<string, unknown>): Static<Schema> {
