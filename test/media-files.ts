@@ -7,19 +7,19 @@ import sharp from 'sharp';
 
 const run = promisify(execFile);
 
-/** A JPEG of one colour. */
+/** A JPEG of one colour, `width x height` pixels. */
 export const jpeg = (background: string, width = 320, height = 240): Promise<Buffer> =>
   sharp({ create: { width, height, channels: 3, background } })
     .jpeg()
     .toBuffer();
 
-/** An MP4 of `filter` (a lavfi source), made by the real ffmpeg. */
+/** An MP4 of `filter` (a lavfi source), encoded by ffmpeg. */
 export const mp4 = (filter = 'testsrc=duration=3:size=320x180:rate=25'): Promise<Buffer> => video(filter, 'mp4');
 
-/** The same in any container. */
+/** A video of `filter` in any container. */
 export async function video(filter: string, container: string): Promise<Buffer> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'onespace-clip-'));
-  const file = path.join(folder, `clip.${container}`);
+  const folder = await mkdtemp(path.join(tmpdir(), 'onespace-video-'));
+  const file = path.join(folder, `video.${container}`);
   const input = ['-v', 'error', '-f', 'lavfi', '-i', filter, '-pix_fmt', 'yuv420p', file];
   await run(process.env.FFMPEG_PATH ?? 'ffmpeg', input);
   const bytes = await readFile(file);

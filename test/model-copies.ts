@@ -6,24 +6,24 @@ import path from 'node:path';
 
 const BUNDLED = 'models/onespace-mini';
 const { revision: BUNDLED_REVISION }: { revision: string } = JSON.parse(readFileSync(`${BUNDLED}/model.json`, 'utf8'));
-/** The bundled model, and a later revision of it that the tests make. */
+/** The names of the bundled model, and of a later revision that the tests make. */
 export const [THIS, NEXT] = [`onespace-mini@${BUNDLED_REVISION}`, 'onespace-mini@next'];
 export { BUNDLED_REVISION };
 
 const FILES = ['model.json', 'model.fp32.onnx', 'model.q8.onnx', 'tokenizer.json', 'weights.bin'];
-/** Where the 8-bit numbers of one matrix of the transformer lie in `weights.bin`: every modality passes them. */
+/** Byte range of the 8-bit numbers of one matrix in `weights.bin`, which every modality uses. */
 const MATRIX = { from: 6_955_520, to: 7_217_664 };
 
 export interface ModelCopy {
   name?: string;
   revision?: string;
-  /** Bits that are flipped in every weight of one matrix: 1 moves vectors a little, 64 a lot. */
+  /** Bits flipped in every weight of one matrix: 1 changes vectors a little, 64 a lot. */
   flip?: number;
-  /** Words that become a token which the graph does not have: it loads, and fails when it runs. `all` for every word. */
+  /** Words whose token id the graph does not have, so that the model loads but fails on them; `all` for every word. */
   poison?: 'all' | string;
 }
 
-/** Copies of the bundled model under other names: real models that are not the same. */
+/** Copies of the bundled model under other names: real models with different vectors. */
 export class ModelCopies {
   private made = new Set<string>();
 
@@ -61,7 +61,7 @@ export class ModelCopies {
 }
 
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
-/** No vocabulary is as large. */
+/** Larger than any vocabulary. */
 const NO_TOKEN = 1_000_000;
 
 async function poisonedTokenizer(words: string): Promise<Buffer> {

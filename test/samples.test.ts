@@ -33,7 +33,7 @@ async function first(text: string, modality: string): Promise<string | undefined
 }
 
 describe('the samples', () => {
-  it('are indexed by one command, and again without doubling', async () => {
+  it('are indexed by one command, and replaced when it is repeated', async () => {
     for (let round = 0; round < 2; round++) {
       const { stdout, stderr } = await cli('index', 'samples');
       expect(stdout).toBe(`${captions.length} stored, 0 refused\n`);
@@ -44,7 +44,7 @@ describe('the samples', () => {
     expect(health.index).toMatchObject({ vectors: { text: 0, image: count('image'), video: count('video') } });
   });
 
-  it('answer at least 10 of the 12 queries with the right picture and the right clip first', async () => {
+  it('answer at least 10 of the 12 queries with the right image and the right video first', async () => {
     expect(queries).toHaveLength(12);
     expect(queries.map(({ query }) => query)).toEqual(expect.arrayContaining(['红色汽车', 'a cat']));
     const wrong: string[] = [];

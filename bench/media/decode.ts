@@ -1,20 +1,20 @@
 /**
- * How fast files become frames, beside the bare decoders doing the same work.
+ * How fast files are decoded to frames, compared with the bare decoders.
  *
  *   npx tsc -p bench/media && node dist/bench/media/decode.js
  *
- * What to expect of one core of about 3 GHz:
+ * Expected on one core of about 3 GHz:
  *
- *   12-megapixel JPEG   entropy decoding must read every coefficient whatever the size asked for
+ *   12-megapixel JPEG   entropy decoding must read every coefficient whatever the output size
  *                       (shrink-on-load saves the transform only): 200-400 MP/s, so 30-60 ms.
  *   512 x 512 JPEG      0.26 MP at 1/2 scale, then 0.07 MP to resample: about 2 ms.
- *   10 s of 720p        300 pictures x 0.92 MP = 276 MP; H.264 decodes at about 400 MP/s a core: 0.7 s,
- *                       and twice the start of ffmpeg (Debian's loads 200 libraries: 0.1 s each).
- *   10 min of 720p      60 times that is 41 s; a dozen moments need only keyframes, 1 picture in 250: 72
- *                       pictures, 0.2 s. Reading the file (a few hundred MB/s) and starting twice prevail.
+ *   10 s of 720p        300 frames x 0.92 MP = 276 MP; H.264 decodes at about 400 MP/s a core: 0.7 s,
+ *                       plus two starts of ffmpeg (Debian's loads 200 libraries: 0.1 s each).
+ *   10 min of 720p      60 times that is 41 s; a dozen samples need only keyframes, 1 frame in 250: 72
+ *                       frames, 0.2 s. Reading the file (a few hundred MB/s) and two starts dominate.
  *
- * So: images are bound by the JPEG decoder, and what ours adds (reading the header once more, a
- * few checks) should stay within 10%; clips by the video decoder and by starting it.
+ * Images are bound by the JPEG decoder; what the service adds (a second read of the header, a few checks) should stay
+ * within 10%. Videos are bound by the video decoder and by starting it.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -30,7 +30,7 @@ import { Ffmpeg } from '../../src/media/video/ffmpeg.js';
 
 const SAMPLING: FrameSampling = { side: 224, patch: 16, framesPerSecond: 1, minFrames: 4, maxFrames: 12 };
 const LIMITS = { maxPixels: 100_000_000, maxVideoSeconds: 600, timeoutMs: 120_000 };
-/** Each figure is measured for this long; what takes longer is run once. */
+/** Time for each measurement; work that takes longer is run once. */
 const MEASURE_MS = 3_000;
 
 const ffmpeg = await Ffmpeg.locate();
@@ -38,7 +38,7 @@ const folder = await mkdtemp(path.join(tmpdir(), 'onespace-bench-'));
 const runFfmpeg = (...args: string[]) =>
   promisify(execFile)(ffmpeg.path, ['-nostdin', '-loglevel', 'error', '-y', ...args]);
 
-/** A photograph's worth of detail: smooth shapes under fine noise. */
+/** As much detail as a photograph: smooth shapes under fine noise. */
 const photo = (width: number, height: number) =>
   sharp({
     create: { width, height, channels: 3, background: 'grey', noise: { type: 'gaussian', mean: 128, sigma: 12 } },
@@ -47,7 +47,7 @@ const photo = (width: number, height: number) =>
     .jpeg({ quality: 85 })
     .toBuffer();
 
-async function clip(name: string, seconds: number): Promise<string> {
+async function video(name: string, seconds: number): Promise<string> {
   const file = path.join(folder, name);
   const source = ['-f', 'lavfi', '-i', `testsrc2=s=1280x720:r=30:d=${Math.min(seconds, 10)}`];
   const once = path.join(folder, 'once.mp4');
@@ -56,7 +56,7 @@ async function clip(name: string, seconds: number): Promise<string> {
   return file;
 }
 
-/** From bytes to frames, the way a request goes. */
+/** Receives and decodes bytes, as a request does. */
 async function ours(bytes: Buffer): Promise<void> {
   const upload = await receive(Readable.from([bytes]), { maxBytes: 1e9, folder });
   try {
@@ -81,7 +81,7 @@ async function timedMs(work: () => Promise<void>): Promise<number> {
   return now() - startMs;
 }
 
-/** Medians of two ways, run in turns so that whatever else the machine does falls on both. */
+/** Medians of both, measured alternately so that other load on the machine affects both. */
 async function alone(work: () => Promise<void>, bare: () => Promise<void>): Promise<[oursMs: number, bareMs: number]> {
   const durationsMs: [number[], number[]] = [[], []];
   const startMs = now();
@@ -93,7 +93,7 @@ async function alone(work: () => Promise<void>, bare: () => Promise<void>): Prom
   return [median(durationsMs[0]), median(durationsMs[1])];
 }
 
-/** Items a second, when as many are under way as there are cores. */
+/** Items a second, with one running per core. */
 async function together(work: () => Promise<void>): Promise<number> {
   const startMs = now();
   let count = 0;
@@ -112,7 +112,7 @@ const round = (value: number) => Number(value.toPrecision(3));
 
 async function row(work: () => Promise<void>, bare: () => Promise<void>) {
   const [oursMs, bareMs] = await alone(work, bare);
-  // Minutes of decoding tell nothing more when they are run side by side.
+  // Minutes of decoding show nothing new when run concurrently.
   const isLong = bareMs > MEASURE_MS;
   return {
     'ours, ms': round(oursMs),
@@ -125,7 +125,7 @@ async function row(work: () => Promise<void>, bare: () => Promise<void>) {
 
 try {
   const [large, small] = [await photo(4000, 3000), await photo(512, 512)];
-  const [short, long] = [await clip('short.mp4', 10), await clip('long.mp4', 600)];
+  const [short, long] = [await video('short.mp4', 10), await video('long.mp4', 600)];
   const [shortBytes, longBytes] = [await readFile(short), await readFile(long)];
   console.log(`${cpus()[0]?.model}, ${CORES} cores, node ${process.version}, ${ffmpeg.version}`);
   console.table({

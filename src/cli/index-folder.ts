@@ -1,9 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Connection, formOf, putItems, ServiceError } from '../client/index.js';
+import { MEDIA_EXTENSIONS } from '../media/formats.js';
 import { Progress } from './progress-bar.js';
 
-const MEDIA = /\.(jpe?g|png|webp|avif|heic|gif|tiff?|mp4|m4v|mov|webm|mkv|avi)$/i;
+const MEDIA = new RegExp(`\\.(${MEDIA_EXTENSIONS.join('|')})$`, 'i');
 /** Metadata of the files of a folder, a JSON object with a `file` on each line. */
 const CAPTIONS = 'captions.jsonl';
 /** Enough to keep decoding and inference both busy. */

@@ -1,17 +1,17 @@
 /**
- * Memory for received files, used again and again. A fresh buffer for each would be cheap to make and dear to
- * forget: V8 counts its bytes and goes through the whole heap every 64 MB of them, which for pictures of a few
- * megabytes cost a fifth of the service's time.
+ * Buffers for received files, reused. Allocating one per file is cheap, but freeing it is not: V8 counts external
+ * memory and scans the whole heap every 64 MB of it, which cost a fifth of the service's time with images of a few
+ * megabytes.
  */
-export class RecycledMemory {
-  /** Free buffers by their length. */
+export class BufferPool {
+  /** Free buffers by their length in bytes. */
   private readonly free = new Map<number, Buffer[]>();
   private freeBytes = 0;
 
-  /** @param maxFreeBytes what is given back beyond this is left to the garbage collector */
+  /** @param maxFreeBytes most bytes kept for reuse; buffers beyond are left to the garbage collector */
   constructor(private readonly maxFreeBytes: number) {}
 
-  /** A buffer of at least `bytes`; what it holds is left from its last use. */
+  /** @returns a buffer of at least `bytes` and at most a quarter more (64 kB at least), with arbitrary content */
   take(bytes: number): Buffer {
     const length = roundedUp(bytes);
     const buffer = this.free.get(length)?.pop();
@@ -20,19 +20,19 @@ export class RecycledMemory {
     return buffer;
   }
 
-  /** Takes a buffer back that nobody reads or writes any more; it must have come from `take`, and only once. */
+  /** Returns a buffer to the pool: one from `take`, once, that nothing reads or writes any more. */
   giveBack(buffer: Buffer): void {
     if (this.freeBytes + buffer.length > this.maxFreeBytes) return;
-    const alike = this.free.get(buffer.length);
-    if (alike === undefined) this.free.set(buffer.length, [buffer]);
-    else alike.push(buffer);
+    const sameLength = this.free.get(buffer.length);
+    if (sameLength === undefined) this.free.set(buffer.length, [buffer]);
+    else sameLength.push(buffer);
     this.freeBytes += buffer.length;
   }
 }
 
 const SMALLEST = 64 * 1024;
 
-/** Four lengths an octave, so that files of different sizes find each other's buffers and a quarter at most is unused. */
+/** Rounds up to one of four lengths an octave: files of similar sizes share buffers, and at most a quarter is unused. */
 function roundedUp(bytes: number): number {
   const step = Math.max(SMALLEST, 2 ** Math.floor(Math.log2(Math.max(1, bytes))) / 4);
   return Math.max(SMALLEST, Math.ceil(bytes / step) * step);

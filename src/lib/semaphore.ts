@@ -1,31 +1,32 @@
 import { clientClosed } from '../common/errors.js';
 
-interface Waiting {
+interface Waiter {
   weight: number;
   proceed: () => void;
 }
 
-/** Tasks at a time whose weights add up to `capacity` at most; the others wait in the order they came. */
-export class Slots {
+/** A weighted semaphore: the weights of running tasks add up to `capacity` at most; the others wait in FIFO order. */
+export class Semaphore {
   private free: number;
-  private waiting: Waiting[] = [];
+  private waiters: Waiter[] = [];
 
   constructor(readonly capacity: number) {
     this.free = capacity;
   }
 
   /**
-   * Runs `task` when its turn has come and there is room for it.
+   * Runs `task` once every earlier task has started and its weight is free.
    *
-   * @param options.weight a task heavier than the capacity runs alone
-   * @throws Problem client_closed when the signal is aborted while waiting
+   * @param options.weight 1 by default; a task heavier than the capacity runs alone
+   * @returns the outcome of `task`
+   * @throws Problem `client_closed` when the signal is aborted before the task starts
    */
   async use<T>(
     task: () => Promise<T>,
     options: { weight?: number; signal?: AbortSignal | undefined } = {},
   ): Promise<T> {
     const weight = Math.min(options.weight ?? 1, this.capacity);
-    await this.take(weight, options.signal);
+    await this.acquire(weight, options.signal);
     try {
       return await task();
     } finally {
@@ -34,12 +35,12 @@ export class Slots {
     }
   }
 
-  private async take(weight: number, signal: AbortSignal | undefined): Promise<void> {
+  private async acquire(weight: number, signal: AbortSignal | undefined): Promise<void> {
     if (signal?.aborted) throw clientClosed();
     await new Promise<void>((resolve, reject) => {
       const leave = () => {
-        this.waiting = this.waiting.filter((other) => other !== place);
-        // Those behind may have waited only for this one.
+        this.waiters = this.waiters.filter((other) => other !== waiter);
+        // This waiter may have been the only obstacle for those behind it.
         this.admit();
         reject(clientClosed());
       };
@@ -47,17 +48,17 @@ export class Slots {
         signal?.removeEventListener('abort', leave);
         resolve();
       };
-      const place = { weight, proceed };
+      const waiter = { weight, proceed };
       signal?.addEventListener('abort', leave, { once: true });
-      this.waiting.push(place);
+      this.waiters.push(waiter);
       this.admit();
     });
   }
 
-  /** Lets in the first of those waiting, as long as there is room: nobody overtakes. */
+  /** Strictly first in, first out: a light task never overtakes a heavy one, which would otherwise starve. */
   private admit(): void {
-    for (let [next] = this.waiting; next !== undefined && next.weight <= this.free; [next] = this.waiting) {
-      this.waiting.shift();
+    for (let [next] = this.waiters; next !== undefined && next.weight <= this.free; [next] = this.waiters) {
+      this.waiters.shift();
       this.free -= next.weight;
       next.proceed();
     }

@@ -1,37 +1,38 @@
 import { clientClosed, Problem } from '../common/errors.js';
 import type { Frame, FrameSampling, FrameShape } from './frame.js';
 import { decodeAnimation } from './image/animation.js';
-import { decodeImage, inspectImage } from './image/image.js';
-import { whenRoomFor } from './image/sharp.js';
+import { decodeImage, type ImageInfo, inspectImage } from './image/image.js';
+import { imageSemaphore, THREAD_WEIGHT } from './image/sharp.js';
 import type { MediaLimits } from './limits.js';
 import type { ImageUpload, Upload } from './upload.js';
 import type { Ffmpeg } from './video/ffmpeg.js';
 import { decodeVideo } from './video/video.js';
 
-/** Pictures of one upload, in order: one of an image, several of a video. */
+/** The frames of one upload, in order of time: one of an image, at least one of a video. */
 export interface DecodedMedia {
   modality: 'image' | 'video';
+  /** All of one size. */
   frames: Frame[];
 }
 
 export interface DecodeOptions {
-  /** What the caller expects; without it the content decides. An animated GIF or WebP may be either. */
+  /** The expected modality; without it the content decides. An animated GIF or WebP may be either. */
   as?: 'image' | 'video' | undefined;
-  /** How the model wants images. */
+  /** Size of the frame of an image. */
   image: FrameShape;
-  /** How the model wants videos. */
+  /** Size and number of the frames of a video. */
   video: FrameSampling;
   limits: MediaLimits;
   ffmpeg: Ffmpeg;
-  /** Aborted when the client has gone: running decoders are killed. */
+  /** Aborted when the client disconnects: ffmpeg is stopped, a waiting image is not decoded. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * From a received file to pixels. The upload stays the caller's to dispose of.
+ * Decodes a received file to the frames that a model takes. The caller disposes of the upload.
  *
- * @throws Problem wrong_modality, unsupported_media, broken_media, too_many_pixels, video_too_long,
- *   decode_timeout, client_closed
+ * @throws Problem `wrong_modality`, `unsupported_media`, `broken_media`, `too_large` (TIFF of too many pages),
+ *   `too_many_pixels`, `video_too_long`, `decode_timeout`, `client_closed`
  */
 export async function decodeMedia(upload: Upload, options: DecodeOptions): Promise<DecodedMedia> {
   const { as, video, limits, ffmpeg, signal } = options;
@@ -41,7 +42,7 @@ export async function decodeMedia(upload: Upload, options: DecodeOptions): Promi
   return { modality: 'video', frames: await decodeVideo(upload, { sampling: video, limits, ffmpeg, signal }) };
 }
 
-/** A still or an animation: GIF and WebP tell which only in what follows their first bytes. */
+/** A still or an animation: the first bytes of a GIF or WebP do not tell which. */
 async function decodeImageFile(upload: ImageUpload, options: DecodeOptions): Promise<DecodedMedia> {
   const { as, image, video, limits, signal } = options;
   const info = await inspectImage(upload, limits);
@@ -51,8 +52,15 @@ async function decodeImageFile(upload: ImageUpload, options: DecodeOptions): Pro
     as === 'image' || !isAnimated
       ? { modality: 'image', frames: [await decodeImage(upload, info, image, limits)] }
       : { modality: 'video', frames: await decodeAnimation(upload, info, { sampling: video, limits, signal }) };
-  return whenRoomFor(info.width * info.height, limits.maxPixels, work, signal);
+  return imageSemaphore.use(work, { weight: weightOf(info, limits), signal });
 }
+
+/**
+ * A thread at least, and proportional to the pixels: AVIF takes up to 19 bytes a pixel, so an image at the pixel limit
+ * is decoded alone.
+ */
+const weightOf = ({ width, height }: ImageInfo, { maxPixels }: MediaLimits): number =>
+  Math.max(THREAD_WEIGHT, Math.ceil(((width * height) / maxPixels) * imageSemaphore.capacity));
 
 function wrongModality(received: string, expected: string, right: DecodedMedia['modality']): Problem {
   return new Problem(

@@ -1,15 +1,9 @@
-/** Image formats the service reads. */
-export const IMAGE_FORMATS = ['jpeg', 'png', 'webp', 'avif', 'heic', 'gif', 'tiff'] as const;
-/** Video containers the service reads. Animated GIF and WebP are told from stills when they are decoded. */
-export const VIDEO_FORMATS = ['mp4', 'mov', 'webm', 'mkv', 'avi'] as const;
-
-export type ImageFormat = (typeof IMAGE_FORMATS)[number];
-export type VideoFormat = (typeof VIDEO_FORMATS)[number];
+import type { ImageFormat, VideoFormat } from './formats.js';
 
 /** What the first bytes of a file say it is. */
 export type Detected = { modality: 'image'; format: ImageFormat } | { modality: 'video'; format: VideoFormat };
 
-/** Bytes from the start of a file that are enough to tell every format. */
+/** Bytes from the start of a file that suffice to recognise every format. */
 export const HEAD_BYTES = 1024;
 
 const image = (format: ImageFormat): Detected => ({ modality: 'image', format });
@@ -18,7 +12,7 @@ const video = (format: VideoFormat): Detected => ({ modality: 'video', format })
 const latin1 = (head: Uint8Array, start: number, end: number) =>
   Buffer.from(head.buffer, head.byteOffset, head.byteLength).toString('latin1', start, end);
 
-/** Bytes a format begins with, as Latin-1; a question mark stands for any byte. */
+/** Bytes a format starts with, as Latin-1; a question mark matches any byte. */
 const SIGNATURES: readonly (readonly [signature: string, detected: Detected])[] = [
   ['\xff\xd8\xff', image('jpeg')],
   ['\x89PNG\r\n\x1a\n', image('png')],
@@ -36,10 +30,10 @@ const startsWith = (text: string, signature: string) =>
   [...signature].every((char, position) => char === '?' || char === text[position]);
 
 /**
- * The format of a file by its magic bytes, never by its name or its content type.
+ * Recognises a file's format by its magic bytes, never by its name or its content type.
  *
- * @param head the file's first {@link HEAD_BYTES} bytes, or all of it when it is shorter
- * @returns undefined for whatever is not on the allow-list
+ * @param head the file's first {@link HEAD_BYTES} bytes, or the whole file when it is shorter
+ * @returns undefined for formats that the service does not read
  */
 export function detect(head: Uint8Array): Detected | undefined {
   const start = latin1(head, 0, HEAD_BYTES);
@@ -50,7 +44,7 @@ export function detect(head: Uint8Array): Detected | undefined {
 
 const EBML = '\x1a\x45\xdf\xa3';
 
-/** Matroska and WebM share EBML; the header's DocType element (id 0x4282, length, text) tells them apart. */
+/** Matroska and WebM share EBML; the header's DocType element (id 0x4282, length, text) distinguishes them. */
 function detectEbml(start: string): Detected | undefined {
   const docType = /\x42\x82[\x84-\x8f]([a-z]+)/.exec(start)?.[1];
   if (docType === 'webm') return video('webm');
@@ -61,7 +55,7 @@ const AVIF_BRANDS = /^avi[fs]$/;
 const HEIC_BRANDS = /^(hei[cxms]|hev[cxms]|mif1|msf1)$/;
 const MP4_BRANDS =
   /^(iso[m1-9a-c]|mp4[12]|mp71|avc1|hvc1|av01|dash|cmf[2cs]|M4[ABPV][ HP]|3g[2egprs].|f4v |MSNV|XAVC)$/;
-/** QuickTime files older than the ftyp box begin with one of these. */
+/** QuickTime files older than the ftyp box start with one of these. */
 const MOV_FIRST_BOXES = /^(moov|mdat|wide|pnot)$/;
 
 /** MP4, QuickTime, HEIC and AVIF are all ISO base media files; the ftyp box lists the brands they follow. */
@@ -71,7 +65,7 @@ function detectIsoMedia(start: string): Detected | undefined {
   if (firstBox !== 'ftyp') return undefined;
   const boxBytes = Buffer.from(start.slice(0, 4), 'latin1').readUInt32BE();
   const [major = '', ...compatible] = brandsOf(start.slice(8, boxBytes));
-  // A picture's generic brand (mif1) says only "HEIF"; the codec's brand stands among the compatible ones.
+  // The generic major brand (mif1) says only "HEIF"; the codec's brand is among the compatible ones.
   if (HEIC_BRANDS.test(major) || AVIF_BRANDS.test(major))
     return image([major, ...compatible].some((brand) => AVIF_BRANDS.test(brand)) ? 'avif' : 'heic');
   if (major === 'qt  ') return video('mov');
@@ -84,7 +78,7 @@ function brandsOf(payload: string): string[] {
   return words.filter((_, position) => position !== 1);
 }
 
-/** How the most common refused files begin, for an error that helps. */
+/** What common refused files start with, so that the error can name them. */
 const REFUSED: readonly (readonly [signature: string, name: string])[] = [
   ['%PDF-', 'a PDF document'],
   ['#EXTM3U', 'a playlist'],
@@ -110,7 +104,12 @@ const REFUSED: readonly (readonly [signature: string, name: string])[] = [
   ['\x30\x26\xb2\x75', 'a Windows Media file'],
 ];
 
-/** What a refused file looks like, to be said in an error ("an SVG drawing"); never used to accept one. */
+/**
+ * Names what a refused file looks like, for the error message; never used to accept a file.
+ *
+ * @param head the file's first {@link HEAD_BYTES} bytes
+ * @returns a noun phrase: "an SVG drawing"
+ */
 export function describeRefused(head: Uint8Array): string {
   const start = latin1(head, 0, HEAD_BYTES);
   const known = REFUSED.find(([signature]) => startsWith(start, signature));

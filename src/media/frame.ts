@@ -1,43 +1,50 @@
-/** One decoded picture, or one sampled moment of a video: the type `media` hands to `encoder`. */
+/** A decoded image, or one sampled frame of a video: what `media` hands to `inference`. */
 export interface Frame {
   /** Pixels across. */
   width: number;
   /** Pixels down. */
   height: number;
-  /** Seconds from the start of the clip; 0 for a still. */
+  /** Seconds from the start of the video; 0 for an image. */
   timeSeconds: number;
   /** RGB, 8 bits a channel, row-major, `width * height * 3` bytes. */
   rgb: Uint8Array;
 }
 
-/** The size a model wants its frames in: made of whole patches, or as they are for a processor of its own. */
+/** The size of a model's frames: whole patches, or bounded for a model with a processor of its own. */
 export type FrameShape = PatchShape | BoundedShape;
 
 export interface PatchShape {
   /** Pixels of the longer side; a multiple of `patch`. */
   side: number;
-  /** The shorter side is rounded to a multiple of this. */
+  /** Pixels of a patch's side; the shorter side of a frame is rounded to a multiple of it. */
   patch: number;
 }
 
 export interface BoundedShape {
-  /** Most pixels of the longer side: what is larger is made smaller, nothing is made larger. */
+  /** Most pixels of the longer side: larger images are shrunk, smaller ones keep their size. */
   maxSide: number;
 }
 
-/** How many moments of a video a model wants, and in which size. */
+/** How many frames of a video a model takes, and of which size. */
 export type FrameSampling = FrameShape & {
   framesPerSecond: number;
   minFrames: number;
   maxFrames: number;
 };
 
-interface Size {
+/** In pixels. */
+export interface Size {
   width: number;
   height: number;
 }
 
-/** The size at which a picture of `width x height` is decoded. */
+/**
+ * The size at which an image or video of `width x height` pixels is decoded.
+ *
+ * - `PatchShape`: the longer side becomes `side`, the shorter one keeps the aspect ratio to the nearest whole patch (at
+ *   least one), so no patch is padding and the distortion stays below half a patch.
+ * - `BoundedShape`: the longer side becomes at most `maxSide`; the aspect ratio is kept to the nearest pixel.
+ */
 export const fitToShape = (width: number, height: number, shape: FrameShape): Size =>
   'maxSide' in shape ? fitWithin(width, height, shape) : fitToPatches(width, height, shape);
 
@@ -47,12 +54,7 @@ function fitWithin(width: number, height: number, { maxSide }: BoundedShape): Si
   return { width: fit(width), height: fit(height) };
 }
 
-/**
- * The size at which a picture of `width x height` goes to the model: the longer side becomes
- * `side`, the shorter keeps the aspect ratio to the nearest whole patch (at least one), so no
- * patch is padding and the distortion stays below half a patch.
- */
-export function fitToPatches(width: number, height: number, { side, patch }: PatchShape): Size {
+function fitToPatches(width: number, height: number, { side, patch }: PatchShape): Size {
   const scale = side / Math.max(width, height);
   const fit = (length: number) => Math.max(patch, Math.round((length * scale) / patch) * patch);
   return { width: fit(width), height: fit(height) };

@@ -1,15 +1,16 @@
 import type { Config } from '../config.js';
 
-/** What one file may cost before it is refused. */
+/** What decoding one file may cost; files beyond are refused. */
 export interface MediaLimits {
-  /** Most pixels of a picture, of one video frame, and of all frames of an animated image together. */
+  /** Most pixels of an image, of one video frame, and of all frames of an animated image together. */
   maxPixels: number;
-  /** Longest clip, in seconds. */
+  /** Longest video, in seconds. */
   maxVideoSeconds: number;
   /** Longest time to decode one file, in milliseconds. */
   timeoutMs: number;
 }
 
+/** The limits that the settings give. */
 export function mediaLimits(
   config: Pick<Config, 'MAX_IMAGE_PIXELS' | 'MAX_VIDEO_SECONDS' | 'MAX_DECODE_SECONDS'>,
 ): MediaLimits {

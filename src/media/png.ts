@@ -2,8 +2,10 @@ import type { Frame } from './frame.js';
 import { sharp } from './image/sharp.js';
 
 /**
- * A decoded picture as a file that every decoder turns into the very same pixels. It has the size that the model
- * wants, so it is smaller than what the client sent, and no limit or decoder of the other side can differ on it.
+ * Encodes a frame without loss: every decoder returns the same pixels. The frame already has the size that the model
+ * takes, so no limit or resize of the receiver changes it.
+ *
+ * @returns a PNG file of `width x height` pixels, RGB
  */
 export const toPng = ({ rgb, width, height }: Frame): Promise<Buffer> =>
   sharp(rgb, { raw: { width, height, channels: 3 } })

@@ -3,15 +3,9 @@ import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { clientClosed, Problem } from '../common/errors.js';
-import { RecycledMemory } from '../lib/buffer-pool.js';
-import {
-  type Detected,
-  describeRefused,
-  detect,
-  HEAD_BYTES,
-  type ImageFormat,
-  type VideoFormat,
-} from './detect-format.js';
+import { BufferPool } from '../lib/buffer-pool.js';
+import { type Detected, describeRefused, detect, HEAD_BYTES } from './detect-format.js';
+import { acceptedFormats, type ImageFormat, type VideoFormat } from './formats.js';
 
 interface Received {
   /** Bytes received. */
@@ -53,7 +47,7 @@ export interface ReceiveOptions {
 const SPOOL_SUFFIX = '.upload';
 
 /** What images are received into: enough to go on with when a burst of large ones is over. */
-const memory = new RecycledMemory(64e6);
+const memory = new BufferPool(64e6);
 
 /**
  * Receives one file: recognises it by its first bytes, counts, hashes, and keeps it where its
@@ -129,11 +123,7 @@ async function readHead(chunks: AsyncGenerator<Buffer>): Promise<Buffer> {
 
 function unsupported(head: Uint8Array): Problem {
   const received = describeRefused(head);
-  return new Problem(
-    'unsupported_media',
-    `The file looks like ${received}; send a JPEG, PNG, WebP, AVIF, HEIC, GIF or TIFF image, or an MP4, MOV, WebM, MKV or AVI video.`,
-    { received },
-  );
+  return new Problem('unsupported_media', `The file looks like ${received}; send ${acceptedFormats()}.`, { received });
 }
 
 async function keepInMemory(

@@ -1,6 +1,6 @@
 /**
- * Files to test decoders with: real ones of every format, made by the real encoders, and hostile
- * ones, written by hand where no encoder would. Deterministic, small, made in a second or two.
+ * Files for testing decoders: valid ones of every format, made by the real encoders, and hostile ones, written byte by
+ * byte where no encoder would. Deterministic, small, made in a second or two.
  */
 import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -15,15 +15,15 @@ export interface CorpusFile {
   bytes: Buffer;
 }
 
-/** A file that is an attack, and the answers that are right. */
+/** A hostile file, with the allowed answers. */
 export interface HostileFile extends CorpusFile {
-  /** A problem's code, or `frames` where a picture is a right answer. */
+  /** Problem codes, and `frames` where a decoded result is allowed. */
   allowed: readonly (ProblemCode | 'frames')[];
 }
 
 const IMAGE_SIZE = { width: 96, height: 64 };
 
-/** Small real files of every format and of the codecs that matter. */
+/** Small valid files of every format and of the common codecs. */
 export async function realFiles(ffmpegPath: string, folder: string): Promise<CorpusFile[]> {
   const video =
     (name: string, ...codec: string[]) =>
@@ -31,23 +31,23 @@ export async function realFiles(ffmpegPath: string, folder: string): Promise<Cor
       name,
       bytes: await encode(ffmpegPath, folder, name, 'testsrc=s=96x64:r=10:d=2', ...codec),
     });
-  const image = (name: string, make: (picture: Sharp) => Sharp) => async () => ({
+  const image = (name: string, make: (image: Sharp) => Sharp) => async () => ({
     name,
-    bytes: await make(testPicture()).toBuffer(),
+    bytes: await make(testImage()).toBuffer(),
   });
   const makers = [
-    image('baseline.jpg', (picture) => picture.jpeg()),
-    image('progressive.jpg', (picture) => picture.jpeg({ progressive: true })),
-    image('cmyk.jpg', (picture) => picture.toColourspace('cmyk').withMetadata({ orientation: 6 }).jpeg()),
-    image('plain.png', (picture) => picture.png()),
-    image('interlaced.png', (picture) => picture.toColourspace('rgb16').png({ progressive: true })),
-    image('palette.png', (picture) => picture.png({ palette: true })),
-    image('lossy.webp', (picture) => picture.webp()),
-    image('lossless.webp', (picture) => picture.ensureAlpha(0.5).webp({ lossless: true })),
-    image('plain.avif', (picture) => picture.avif({ effort: 0 })),
-    image('lzw.tiff', (picture) => picture.tiff({ compression: 'lzw' })),
-    image('tiled.tiff', (picture) => picture.tiff({ compression: 'jpeg', tile: true })),
-    image('still.gif', (picture) => picture.gif()),
+    image('baseline.jpg', (image) => image.jpeg()),
+    image('progressive.jpg', (image) => image.jpeg({ progressive: true })),
+    image('cmyk.jpg', (image) => image.toColourspace('cmyk').withMetadata({ orientation: 6 }).jpeg()),
+    image('plain.png', (image) => image.png()),
+    image('interlaced.png', (image) => image.toColourspace('rgb16').png({ progressive: true })),
+    image('palette.png', (image) => image.png({ palette: true })),
+    image('lossy.webp', (image) => image.webp()),
+    image('lossless.webp', (image) => image.ensureAlpha(0.5).webp({ lossless: true })),
+    image('plain.avif', (image) => image.avif({ effort: 0 })),
+    image('lzw.tiff', (image) => image.tiff({ compression: 'lzw' })),
+    image('tiled.tiff', (image) => image.tiff({ compression: 'jpeg', tile: true })),
+    image('still.gif', (image) => image.gif()),
     async () => ({
       name: 'animated.gif',
       bytes: await testAnimation()
@@ -77,12 +77,12 @@ export async function realFiles(ffmpegPath: string, folder: string): Promise<Cor
 const gradient = (width: number, height: number) =>
   Buffer.from(Array.from({ length: width * height * 3 }, (_, i) => (i * 7 + Math.floor(i / width) * 3) % 256));
 
-const testPicture = () => sharp(gradient(IMAGE_SIZE.width, IMAGE_SIZE.height), { raw: { ...IMAGE_SIZE, channels: 3 } });
+const testImage = () => sharp(gradient(IMAGE_SIZE.width, IMAGE_SIZE.height), { raw: { ...IMAGE_SIZE, channels: 3 } });
 
 const testAnimation = () =>
   sharp(gradient(48, 4 * 32), { raw: { width: 48, height: 4 * 32, channels: 3, pageHeight: 32 } });
 
-/** Encodes a test source with ffmpeg; `args` may filter it and choose the codec. */
+/** Encodes a generated source with ffmpeg; `args` are filters and codecs. */
 async function encode(ffmpegPath: string, folder: string, name: string, source: string, ...args: string[]) {
   const file = path.join(folder, name);
   const quiet = ['-nostdin', '-loglevel', 'error', '-y'];
@@ -91,30 +91,30 @@ async function encode(ffmpegPath: string, folder: string, name: string, source: 
 }
 
 /**
- * Attacks on what reads files: by size, by length, by references to other files, by being two things.
+ * Attacks on decoders: by size, by duration, by references to other files, by being two formats at once.
  *
- * @param canaryUrl an address that nothing may ever ask for; files refer to it
+ * @param canaryUrl an address that files refer to and that must never be requested
  */
 export async function hostileFiles(ffmpegPath: string, folder: string, canaryUrl: string): Promise<HostileFile[]> {
   return [
     ...(await bombs(ffmpegPath, folder)),
     ...(await references(ffmpegPath, folder, canaryUrl)),
-    ...(await twoFaced()),
+    ...(await polyglots()),
     ...nothingToDecode(),
   ];
 }
 
-/** Small files that ask for much memory or time. */
+/** Small files that make a decoder use much memory or time. */
 async function bombs(ffmpegPath: string, folder: string): Promise<HostileFile[]> {
-  const clip = (name: string, source: string, ...args: string[]) => encode(ffmpegPath, folder, name, source, ...args);
+  const video = (name: string, source: string, ...args: string[]) => encode(ffmpegPath, folder, name, source, ...args);
   const [smallH264, largeH264] = [
-    await clip('small.h264', 'color=red:s=64x64:r=10:d=1'),
-    await clip('large.h264', 'color=red:s=4096x2304:r=10:d=0.3', '-preset', 'ultrafast'),
+    await video('small.h264', 'color=red:s=64x64:r=10:d=1'),
+    await video('large.h264', 'color=red:s=4096x2304:r=10:d=0.3', '-preset', 'ultrafast'),
   ];
   const jpeg = await sharp(gradient(16, 16), { raw: { width: 16, height: 16, channels: 3 } })
     .jpeg()
     .toBuffer();
-  const avif = await testPicture().avif({ effort: 0 }).toBuffer();
+  const avif = await testImage().avif({ effort: 0 }).toBuffer();
   const webp = await sharp(gradient(16, 16), { raw: { width: 16, height: 16, channels: 3 } })
     .ensureAlpha(0.5)
     .webp()
@@ -150,15 +150,15 @@ async function bombs(ffmpegPath: string, folder: string): Promise<HostileFile[]>
     { name: 'GIF of 2,900 short frames', bytes: gif(2900, 1, 2), allowed: ['frames'] },
     { name: 'WebP of 100,000 frames', bytes: await manyFramedWebp(100_000), allowed: ['video_too_long'] },
     { name: 'TIFF of 100,000 pages', bytes: manyPagedTiff(100_000), allowed: ['too_large'] },
-    { name: 'TIFF whose pages go in a circle', bytes: manyPagedTiff(2, 8), allowed: ['too_large'] },
+    { name: 'TIFF whose pages form a loop', bytes: manyPagedTiff(2, 8), allowed: ['too_large'] },
     {
       name: '10-hour MP4 of a frame a second',
-      bytes: await clip('hours.mp4', 'color=red:s=16x16:r=1:d=36000', '-c:v', 'mpeg4'),
+      bytes: await video('hours.mp4', 'color=red:s=16x16:r=1:d=36000', '-c:v', 'mpeg4'),
       allowed: ['video_too_long'],
     },
     {
       name: 'MKV whose time jumps by a day',
-      bytes: await clip(
+      bytes: await video(
         'jump.mkv',
         'color=red:s=16x16:r=10:d=1',
         '-vf',
@@ -170,7 +170,7 @@ async function bombs(ffmpegPath: string, folder: string): Promise<HostileFile[]>
     },
     {
       name: 'MP4 of a thousand frames a second',
-      bytes: await clip('fast.mp4', 'color=red:s=16x16:r=1000:d=20', '-c:v', 'mpeg4'),
+      bytes: await video('fast.mp4', 'color=red:s=16x16:r=1000:d=20', '-c:v', 'mpeg4'),
       allowed: ['frames'],
     },
     {
@@ -179,8 +179,8 @@ async function bombs(ffmpegPath: string, folder: string): Promise<HostileFile[]>
       allowed: ['frames'],
     },
     {
-      name: 'MKV of a hundred films',
-      bytes: await clip(
+      name: 'MKV of a hundred video streams',
+      bytes: await video(
         'many.mkv',
         'color=red:s=16x16:r=10:d=0.5',
         ...Array(100).fill(['-map', '0']).flat(),
@@ -192,7 +192,7 @@ async function bombs(ffmpegPath: string, folder: string): Promise<HostileFile[]>
   ];
 }
 
-/** Files that name other files or addresses. */
+/** Files that refer to other files or addresses. */
 async function references(ffmpegPath: string, folder: string, canaryUrl: string): Promise<HostileFile[]> {
   const mov = await encode(ffmpegPath, folder, 'original.mov', 'color=red:s=64x64:r=10:d=1', '-c:v', 'mjpeg');
   const playlist = `#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:10.0,\n${canaryUrl}\n#EXT-X-ENDLIST\n`;
@@ -212,7 +212,7 @@ async function references(ffmpegPath: string, folder: string, canaryUrl: string)
     ),
     text('SDP session', `v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n`),
     text(
-      'SVG with an external picture',
+      'SVG with an external image',
       `<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><image href="${canaryUrl}" width="64" height="64"/></svg>`,
     ),
     text(
@@ -221,7 +221,7 @@ async function references(ffmpegPath: string, folder: string, canaryUrl: string)
     ),
     text('ImageMagick script', `push graphic-context\nfill 'url(${canaryUrl})'\npop graphic-context\n`),
     {
-      name: 'MOV whose film is in another file',
+      name: 'MOV whose video is in another file',
       bytes: withExternalTrack(mov, path.join(folder, 'original.mov')),
       allowed: ['broken_media'],
     },
@@ -229,29 +229,29 @@ async function references(ffmpegPath: string, folder: string, canaryUrl: string)
   ];
 }
 
-/** Files that are one format to one reader and another to the next. */
-async function twoFaced(): Promise<HostileFile[]> {
-  const still = await testPicture().png().toBuffer();
+/** Files that different decoders read as different formats. */
+async function polyglots(): Promise<HostileFile[]> {
+  const still = await testImage().png().toBuffer();
   const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>');
   const zip = Buffer.from('PK\x03\x04');
-  const begins = (magic: string, rest: Buffer) => Buffer.concat([Buffer.from(magic, 'latin1'), rest]);
+  const startingWith = (magic: string, rest: Buffer) => Buffer.concat([Buffer.from(magic, 'latin1'), rest]);
   return [
-    { name: 'GIF magic, SVG content', bytes: begins('GIF89a', svg), allowed: ['broken_media'] },
-    { name: 'JPEG magic, PNG content', bytes: begins('\xff\xd8\xff', still), allowed: ['broken_media'] },
-    { name: 'TIFF magic, playlist', bytes: begins('II*\0', Buffer.from('#EXTM3U')), allowed: ['broken_media'] },
+    { name: 'GIF magic, SVG content', bytes: startingWith('GIF89a', svg), allowed: ['broken_media'] },
+    { name: 'JPEG magic, PNG content', bytes: startingWith('\xff\xd8\xff', still), allowed: ['broken_media'] },
+    { name: 'TIFF magic, playlist', bytes: startingWith('II*\0', Buffer.from('#EXTM3U')), allowed: ['broken_media'] },
     {
       name: 'EBML magic, playlist',
-      bytes: begins('\x1a\x45\xdf\xa3\x42\x82\x84webm', Buffer.from('\n#EXTM3U')),
+      bytes: startingWith('\x1a\x45\xdf\xa3\x42\x82\x84webm', Buffer.from('\n#EXTM3U')),
       allowed: ['broken_media'],
     },
     {
       name: 'MP4 magic, playlist',
-      bytes: begins('\0\0\0\x10ftypisom\0\0\0\0', Buffer.from('#EXTM3U')),
+      bytes: startingWith('\0\0\0\x10ftypisom\0\0\0\0', Buffer.from('#EXTM3U')),
       allowed: ['broken_media'],
     },
     {
       name: 'AVI magic, WebP content',
-      bytes: begins('RIFF\0\0\0\0AVI ', await testPicture().webp().toBuffer()),
+      bytes: startingWith('RIFF\0\0\0\0AVI ', await testImage().webp().toBuffer()),
       allowed: ['broken_media'],
     },
     {
@@ -272,7 +272,7 @@ async function twoFaced(): Promise<HostileFile[]> {
   ];
 }
 
-/** The first bytes of every format, and then nothing or noise. */
+/** The first bytes of every format, followed by nothing or noise. */
 function nothingToDecode(): HostileFile[] {
   const magics = {
     jpeg: '\xff\xd8\xff\xe0',
@@ -301,7 +301,7 @@ function nothingToDecode(): HostileFile[] {
         allowed: ['broken_media'],
       },
     ])
-    .concat({ name: 'nothing', bytes: Buffer.alloc(0), allowed: ['empty_body'] });
+    .concat({ name: 'an empty file', bytes: Buffer.alloc(0), allowed: ['empty_body'] });
 }
 
 const u16le = (value: number) => Buffer.from([value & 255, value >> 8]);
@@ -319,7 +319,7 @@ function pngChunk(type: string, ...content: Buffer[]): Buffer {
   return Buffer.concat([u32(typed.length - 4), typed, u32(crc32(typed))]);
 }
 
-/** A grey PNG of which only a megabyte of rows is there. */
+/** A grey PNG that contains only a megabyte of rows. */
 function png(width: number, height: number, ...chunks: Buffer[]): Buffer {
   const header = pngChunk('IHDR', u32(width), u32(height), Buffer.from([8, 0, 0, 0, 0]));
   const rows = deflateSync(Buffer.alloc(Math.min((width + 1) * height, 1_000_000)));
@@ -327,30 +327,30 @@ function png(width: number, height: number, ...chunks: Buffer[]): Buffer {
   return Buffer.concat([signature, header, ...chunks, pngChunk('IDAT', rows), pngChunk('IEND')]);
 }
 
-/** A GIF of `frames` pictures of `pictureSide`, each of one pixel's data, on a canvas of `side x side`. */
-function gif(frames: number, side: number, delayHundredths = 10, pictureSide = 1): Buffer {
+/** A GIF of `frames` frames of `frameSide`, each with the data of one pixel, on a canvas of `side x side`. */
+function gif(frames: number, side: number, delayHundredths = 10, frameSide = 1): Buffer {
   const screen = Buffer.concat([Buffer.from('GIF89a'), u16le(side), u16le(side), Buffer.from([0x80, 0, 0])]);
   const palette = Buffer.from([0, 0, 0, 255, 255, 255]);
   const control = Buffer.concat([Buffer.from([0x21, 0xf9, 4, 0]), u16le(delayHundredths), Buffer.from([0, 0])]);
-  const descriptor = [Buffer.from([0x2c, 0, 0, 0, 0]), u16le(pictureSide), u16le(pictureSide), Buffer.from([0])];
+  const descriptor = [Buffer.from([0x2c, 0, 0, 0, 0]), u16le(frameSide), u16le(frameSide), Buffer.from([0])];
   const pixel = Buffer.from([2, 2, 0x44, 0x01, 0]);
   const frame = Buffer.concat([control, ...descriptor, pixel]);
   return Buffer.concat([screen, palette, ...Array<Buffer>(frames).fill(frame), Buffer.from(';')]);
 }
 
-/** An animated WebP of `frames` times the same pixel. */
+/** An animated WebP that repeats one pixel `frames` times. */
 async function manyFramedWebp(frames: number): Promise<Buffer> {
   const pixel = await sharp({ create: { width: 1, height: 1, channels: 3, background: 'red' } })
     .webp()
     .toBuffer();
-  const placeAndDelay = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 0, 0, 0]);
-  const frame = riff('ANMF', placeAndDelay, pixel.subarray(12));
+  const positionAndDelay = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 0, 0, 0]);
+  const frame = riff('ANMF', positionAndDelay, pixel.subarray(12));
   const isAnimated = Buffer.from([2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
   const header = [Buffer.from('WEBP'), riff('VP8X', isAnimated), riff('ANIM', Buffer.alloc(6))];
   return riff('RIFF', ...header, ...Array<Buffer>(frames).fill(frame));
 }
 
-/** A TIFF of `pages` times one grey pixel; the last page's successor is at `afterLast`. */
+/** A TIFF that repeats one grey pixel `pages` times; the last page's next offset is `afterLast`. */
 function manyPagedTiff(pages: number, afterLast = 0): Buffer {
   const [short, long] = [3, 4];
   const tags = [
@@ -405,17 +405,17 @@ function claimWebpSize(webp: Buffer): Buffer {
   return bytes;
 }
 
-/** A progressive JPEG that repeats its last scan: each costs a pass over the whole picture. */
+/** A progressive JPEG that repeats its last scan; each costs a pass over the whole image. */
 async function manyScans(): Promise<Buffer> {
   const side = 1500;
-  const picture = sharp(gradient(side, side), { raw: { width: side, height: side, channels: 3 } });
-  const bytes = await picture.jpeg({ progressive: true }).toBuffer();
+  const image = sharp(gradient(side, side), { raw: { width: side, height: side, channels: 3 } });
+  const bytes = await image.jpeg({ progressive: true }).toBuffer();
   const lastScan = bytes.subarray(bytes.lastIndexOf(Buffer.from([0xff, 0xda])), -2);
   const end = bytes.subarray(-2);
   return Buffer.concat([bytes.subarray(0, -2), ...Array<Buffer>(1000).fill(lastScan.subarray(0, 200)), end]);
 }
 
-/** Two films of different sizes as one stream, as the decoder meets it when a header lies. */
+/** Two videos of different sizes as one stream, which a header that announces the first size conceals. */
 async function grownVideo(ffmpegPath: string, folder: string, small: Buffer, large: Buffer): Promise<Buffer> {
   const joined = path.join(folder, 'joined.h264');
   await writeFile(joined, Buffer.concat([small, large]));
@@ -426,8 +426,7 @@ async function grownVideo(ffmpegPath: string, folder: string, small: Buffer, lar
 }
 
 /**
- * The film's index without the film: the data reference is an alias record, which QuickTime
- * follows to another file.
+ * A MOV's index without its data: the data reference is an alias record, which QuickTime follows to another file.
  */
 function withExternalTrack(mov: Buffer, externalPath: string): Buffer {
   const references = mov.indexOf('dref') - 4;
@@ -437,16 +436,16 @@ function withExternalTrack(mov: Buffer, externalPath: string): Buffer {
   box.writeUInt32BE(box.length);
   const bytes = Buffer.concat([mov.subarray(0, references), box, mov.subarray(references + oldSize)]);
   for (const parent of ['dinf', 'minf', 'mdia', 'trak', 'moov']) {
-    // The handler of the data comes with a minf-like name of its own; the last box of a kind is the track's.
+    // Another box name may occur in the data handler; the last box of a type is the track's.
     const size = bytes.lastIndexOf(parent) - 4;
     bytes.writeUInt32BE(bytes.readUInt32BE(size) + box.length - oldSize, size);
   }
-  const film = bytes.indexOf('mdat');
-  bytes.fill(0, film + 4, film - 4 + bytes.readUInt32BE(film - 4));
+  const mdat = bytes.indexOf('mdat');
+  bytes.fill(0, mdat + 4, mdat - 4 + bytes.readUInt32BE(mdat - 4));
   return bytes;
 }
 
-/** A Macintosh alias record of version 2 with only what readers look at: levels and the absolute path. */
+/** A Macintosh alias record of version 2 with only the fields that readers use: levels and the absolute path. */
 function aliasRecord(externalPath: string): Buffer {
   const name = Buffer.alloc(64);
   name.writeUInt8(path.basename(externalPath).length);
@@ -467,7 +466,7 @@ function riff(type: string, ...content: Buffer[]): Buffer {
   return Buffer.concat([Buffer.from(type), u32le(payload.length), payload, Buffer.alloc(payload.length % 2)]);
 }
 
-/** An AVI of nothing but a subtitle stream; readers guess the subtitles' format from their content. */
+/** An AVI with only a subtitle stream, whose format readers guess from its content. */
 function aviWithSubtitles(subtitles: string): Buffer {
   const mainHeader = Buffer.alloc(56);
   mainHeader.writeUInt32LE(1, 24);

@@ -1,7 +1,6 @@
 /**
- * Throws damaged files at the media decoders. The rule: each gets a problem that is the
- * client's (4xx) or a right answer, in time; and afterwards nothing is left: no process, no
- * temporary file, no descriptor, no memory.
+ * Gives damaged files to the media decoders. Each must get a client error (4xx) or valid frames, in time; afterwards no
+ * process, temporary file, descriptor or memory may be left.
  */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,31 +17,31 @@ import { mutate, Random } from './mutate.js';
 
 const SAMPLING = { side: 64, patch: 16, framesPerSecond: 1, minFrames: 2, maxFrames: 8 } satisfies FrameSampling;
 const LIMITS: MediaLimits = { maxPixels: 4_000_000, maxVideoSeconds: 60, timeoutMs: 10_000 };
-/** Two runs of ffmpeg share one deadline; starting and killing them takes a little more. */
+/** Both runs of ffmpeg share one deadline; starting and killing them takes a little longer. */
 const HANG_MS = LIMITS.timeoutMs + 5_000;
 
 export interface FuzzOptions {
   cases: number;
-  /** Number of the first case; a failure is repeated with its number and one case. */
+  /** Number of the first case; `first: N, cases: 1` repeats case N. */
   first: number;
   seed: number;
-  /** Cases at a time. */
+  /** Cases run at once. */
   concurrency: number;
   onProgress?: (report: FuzzReport) => void;
 }
 
 export interface FuzzReport {
   cases: number;
-  /** How often each code, or `image` and `video` for an answer. */
+  /** Counts by problem code, and by modality for decoded files. */
   answers: Record<string, number>;
-  /** Broken rules, each with the number of its case. */
+  /** Violated rules, each with the number of its case. */
   failures: string[];
   slowest: { caseNumber: number; name: string; ms: number };
   leftovers: { processes: number; files: number; descriptors: number; rssBytes: number };
   startRssBytes: number;
 }
 
-/** @returns what happened; `failures` is empty and `leftovers` near zero when all is well */
+/** @returns a report; `failures` is empty and `leftovers` near zero when no rule was violated */
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   const folder = await mkdtemp(path.join(tmpdir(), 'onespace-fuzz-'));
   try {
@@ -50,7 +49,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     const corpus = await realFiles(ffmpeg.path, folder);
     const spool = path.join(folder, 'spool');
     const decode = (bytes: Buffer) => decodeBytes(bytes, spool, ffmpeg);
-    // Cases that do not count load every library and fill every pool: what is left after them is a leak.
+    // A warm-up loads every library and fills every pool, so that what grows afterwards is a leak.
     await runCases(corpus, decode, { ...options, cases: options.cases / 5, seed: options.seed + 1 }, newReport());
     const before = await resources(spool);
     const report = { ...newReport(), startRssBytes: before.rssBytes };
@@ -93,7 +92,7 @@ async function runCases(corpus: CorpusFile[], decode: Decode, options: FuzzOptio
 }
 
 async function runCase(corpus: CorpusFile[], decode: Decode, seed: number, caseNumber: number, report: FuzzReport) {
-  // Each case has a sequence of its own, so that it can be repeated alone.
+  // Each case has a random sequence of its own, so that it can be repeated alone.
   const random = new Random(Math.imul(seed, 0x9e3779b1) ^ Math.imul(caseNumber + 1, 0x85ebca6b));
   const [file, other] = [corpus[random.below(corpus.length)], corpus[random.below(corpus.length)]];
   if (!file || !other) throw new Error('the corpus is empty');
@@ -118,7 +117,7 @@ async function verdict(decoded: Promise<DecodedMedia>): Promise<{ answer: string
   }
 }
 
-/** What is wrong with an answer, whatever the picture shows. */
+/** What is malformed in a decoded result; its content is not checked. */
 function faultOf({ modality, frames }: DecodedMedia): string | undefined {
   const most = modality === 'image' ? 1 : SAMPLING.maxFrames;
   if (frames.length < 1 || frames.length > most) return `${frames.length} frames`;
@@ -143,7 +142,7 @@ async function decodeBytes(bytes: Buffer, folder: string, ffmpeg: Ffmpeg): Promi
   }
 }
 
-/** What this process holds, once its garbage is collected (where `--expose-gc` allows it). */
+/** The resources that this process holds, after a garbage collection where `--expose-gc` is set. */
 async function resources(spool: string) {
   global.gc?.();
   const files = await readdir(spool).catch(() => []);

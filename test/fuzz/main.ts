@@ -1,9 +1,9 @@
 /**
- * The long run, for which the test is too short:
+ * The long run of the fuzz test:
  *
  *   npx tsc -p test/fuzz && node --expose-gc dist/test/fuzz/main.js --cases 10000 --seed 1
  *
- * Repeats one case with `--first NUMBER --cases 1`. Exits with 1 when a rule is broken.
+ * `--first NUMBER --cases 1` repeats one case. Exits with 1 when a rule is violated.
  */
 import { parseArgs } from 'node:util';
 import { type FuzzReport, fuzz } from './fuzz.js';

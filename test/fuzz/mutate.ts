@@ -1,6 +1,6 @@
 import { randomFrom } from '../random.js';
 
-/** Choices that a seed repeats. */
+/** A random generator that a seed makes repeatable. */
 export class Random {
   private readonly next: () => number;
 
@@ -24,7 +24,7 @@ export class Random {
 
 type Mutation = (bytes: Buffer, random: Random, other: Buffer) => Buffer;
 
-/** Headers decide the most, so half of all changes fall into the first half kilobyte. */
+/** Half of all changes fall into the first 512 bytes, where headers are. */
 const somewhere = (bytes: Buffer, random: Random) =>
   random.below(random.below(2) === 0 ? Math.min(512, bytes.length + 1) : bytes.length + 1);
 
@@ -44,7 +44,7 @@ const overwrite: Mutation = (bytes, random) => {
   return replace(bytes, at, at + noise.length, noise);
 };
 
-/** Sizes and counts at the edges of what fits. */
+/** Overwrites a number with a boundary value, as sizes and counts have. */
 const overwriteNumber: Mutation = (bytes, random) => {
   const at = somewhere(bytes, random);
   const number = Buffer.alloc(random.pick([1, 2, 4, 8]), random.pick([0x00, 0xff, 0x7f, 0x80]));
@@ -79,8 +79,8 @@ const MUTATIONS: readonly [Mutation, ...Mutation[]] = [
 ];
 
 /**
- * One to eight changes to a file.
- * @param other a file whose parts may end up in it
+ * Applies one to eight random changes to a file.
+ * @param other a file of which parts may be spliced in
  */
 export function mutate(bytes: Buffer, other: Buffer, random: Random): Buffer {
   const changes = 1 + random.below(random.pick([1, 3, 8]));

@@ -1,68 +1,68 @@
 import { describe, expect, it } from 'vitest';
-import { Slots } from '../../src/lib/semaphore.js';
+import { Semaphore } from '../../src/lib/semaphore.js';
 import { codeOf } from '../media/support.js';
 
-/** A task that ends when it is told to. */
+/** A task that runs until `end` is called. */
 function task() {
   let end = () => {};
-  let hasBegun = false;
+  let hasStarted = false;
   const ended = new Promise<void>((resolve) => {
     end = resolve;
   });
   const work = async () => {
-    hasBegun = true;
+    hasStarted = true;
     await ended;
   };
-  return { work, end: () => end(), hasBegun: () => hasBegun };
+  return { work, end: () => end(), hasStarted: () => hasStarted };
 }
 
-const settled = () => new Promise((resolve) => setImmediate(resolve));
+const nextIteration = () => new Promise((resolve) => setImmediate(resolve));
 
-describe('Slots', () => {
-  it('runs as many as fit, then the next in order', async () => {
-    const slots = new Slots(2);
+describe('Semaphore', () => {
+  it('runs as many tasks as fit, then the next in order', async () => {
+    const semaphore = new Semaphore(2);
     const tasks = [task(), task(), task(), task()];
-    const all = Promise.all(tasks.map(({ work }) => slots.use(work)));
-    await settled();
-    expect(tasks.map(({ hasBegun }) => hasBegun())).toEqual([true, true, false, false]);
+    const all = Promise.all(tasks.map(({ work }) => semaphore.use(work)));
+    await nextIteration();
+    expect(tasks.map(({ hasStarted }) => hasStarted())).toEqual([true, true, false, false]);
     tasks[1]?.end();
-    await settled();
-    expect(tasks.map(({ hasBegun }) => hasBegun())).toEqual([true, true, true, false]);
+    await nextIteration();
+    expect(tasks.map(({ hasStarted }) => hasStarted())).toEqual([true, true, true, false]);
     for (const { end } of tasks) end();
     await all;
   });
 
-  it('lets nobody overtake a heavy task, and runs one heavier than all room alone', async () => {
-    const slots = new Slots(3);
+  it('lets no task overtake a heavy one, and runs a task heavier than the capacity alone', async () => {
+    const semaphore = new Semaphore(3);
     const [light, heavy, late] = [task(), task(), task()];
-    const all = [slots.use(light.work), slots.use(heavy.work, { weight: 9 }), slots.use(late.work)];
-    await settled();
-    expect([light, heavy, late].map(({ hasBegun }) => hasBegun())).toEqual([true, false, false]);
+    const all = [semaphore.use(light.work), semaphore.use(heavy.work, { weight: 9 }), semaphore.use(late.work)];
+    await nextIteration();
+    expect([light, heavy, late].map(({ hasStarted }) => hasStarted())).toEqual([true, false, false]);
     light.end();
-    await settled();
-    expect([heavy, late].map(({ hasBegun }) => hasBegun())).toEqual([true, false]);
+    await nextIteration();
+    expect([heavy, late].map(({ hasStarted }) => hasStarted())).toEqual([true, false]);
     heavy.end();
     late.end();
     await Promise.all(all);
   });
 
-  it('gives the room of a failed task back', async () => {
-    const slots = new Slots(1);
-    await expect(slots.use(() => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
-    await slots.use(async () => {});
+  it('releases the weight of a failed task', async () => {
+    const semaphore = new Semaphore(1);
+    await expect(semaphore.use(() => Promise.reject(new Error('broken')))).rejects.toThrow('broken');
+    await semaphore.use(async () => {});
   });
 
-  it('makes way for those behind when one that waits gives up', async () => {
-    const slots = new Slots(2);
+  it('admits the tasks behind a waiting one that is aborted', async () => {
+    const semaphore = new Semaphore(2);
     const [first, behind] = [task(), task()];
     const client = new AbortController();
-    const running = slots.use(first.work);
-    const heavy = codeOf(slots.use(async () => {}, { weight: 2, signal: client.signal }));
-    const late = slots.use(behind.work);
+    const running = semaphore.use(first.work);
+    const heavy = codeOf(semaphore.use(async () => {}, { weight: 2, signal: client.signal }));
+    const late = semaphore.use(behind.work);
     client.abort();
     expect(await heavy).toBe('client_closed');
-    await settled();
-    expect(behind.hasBegun()).toBe(true);
+    await nextIteration();
+    expect(behind.hasStarted()).toBe(true);
     first.end();
     behind.end();
     await Promise.all([running, late]);

@@ -5,16 +5,16 @@ import { codeOf, colourAt, colours, decodeBytes, limits, problemOf, sampling, us
 
 const RGB = { red: [255, 0, 0], green: [0, 128, 0], blue: [0, 0, 255], yellow: [255, 255, 0] } as const;
 
-/** An animation of one plain colour a frame. */
+/** An animation whose frames are one solid colour each. */
 function animate(
   format: 'gif' | 'webp',
   names: (keyof typeof RGB)[],
   delaysMs: number[],
   [width, height] = [40, 20],
 ): Promise<Buffer> {
-  const roll = Buffer.concat(names.map((name) => Buffer.alloc(width * height * 3, Buffer.from(RGB[name]))));
+  const stacked = Buffer.concat(names.map((name) => Buffer.alloc(width * height * 3, Buffer.from(RGB[name]))));
   const raw = { width, height: height * names.length, channels: 3, pageHeight: height } as const;
-  return sharp(roll, { raw, limitInputPixels: false }).toFormat(format, { delay: delaysMs, loop: 0 }).toBuffer();
+  return sharp(stacked, { raw, limitInputPixels: false }).toFormat(format, { delay: delaysMs, loop: 0 }).toBuffer();
 }
 
 const alternating = (count: number) => Array.from({ length: count }, (_, i) => (i % 2 ? 'red' : 'blue'));
@@ -27,14 +27,14 @@ describe.each(['gif', 'webp'] as const)('animated %s', (format) => {
     return frames;
   };
 
-  it('is sampled by the time its frames are shown', async () => {
+  it('is sampled by how long its frames are shown', async () => {
     const frames = await decode(await animate(format, ['red', 'green', 'blue'], [3000, 1000, 2000]));
     expect(colours(frames)).toEqual(['red', 'red', 'red', 'green', 'blue', 'blue']);
     expect(frames.map((frame) => frame.timeSeconds)).toEqual([0.5, 1.5, 2.5, 3.5, 4.5, 5.5]);
     expect(frames[0]).toMatchObject({ width: 64, height: 32 });
   });
 
-  it('keeps every frame to itself when resized', async () => {
+  it('does not mix neighbouring frames when resized', async () => {
     const frames = await decode(await animate(format, ['red', 'blue', 'yellow', 'green'], [1000, 1000, 1000, 1000]));
     const edges = frames.map((frame) => [colourAt(frame, 0.5, 0), colourAt(frame, 0.5, 0.999)]);
     expect(edges).toEqual(['red', 'blue', 'yellow', 'green'].map((colour) => [colour, colour]));
@@ -47,8 +47,8 @@ describe.each(['gif', 'webp'] as const)('animated %s', (format) => {
     expect(frames.map((frame) => frame.timeSeconds)).toEqual([0.25, 0.75, 1.25, 1.75]);
   });
 
-  it('is read in windows when its frames are large', async () => {
-    // Each frame takes 9 MB: a window holds three of them.
+  it('is decoded in windows when its frames are large', async () => {
+    // A frame takes 9 MB, so a window holds three.
     const names = (['red', 'green', 'blue', 'yellow', 'red', 'green'] as const).slice();
     const bytes = await animate(format, names, Array(6).fill(1000), [2000, 1500]);
     const { frames } = await decodeBytes(bytes, folder.path, { limits: { ...limits, maxPixels: 20_000_000 } });
@@ -64,12 +64,12 @@ describe.each(['gif', 'webp'] as const)('animated %s', (format) => {
     });
   });
 
-  it('is refused when it runs longer than allowed', async () => {
+  it('is refused when it is longer than allowed', async () => {
     expect(await codeOf(decode(await animate(format, ['red', 'blue'], [60_000, 1000])))).toBe('video_too_long');
   });
 });
 
-describe('an animation that is cut short', () => {
+describe('a truncated animation', () => {
   const folder = useFolder();
   const cut = async (format: 'gif' | 'webp') => {
     const bytes = await animate(format, ['red', 'green', 'blue', 'yellow'], Array(4).fill(1000), [200, 200]);
@@ -80,9 +80,9 @@ describe('an animation that is cut short', () => {
     expect(await codeOf(decodeBytes(await cut('webp'), folder.path))).toBe('broken_media');
   });
 
-  it('is shown as far as it goes as GIF, as in browsers', async () => {
+  it('is decoded up to the cut as GIF, as in browsers', async () => {
     const { frames } = await decodeBytes(await cut('gif'), folder.path, { video: { ...sampling, minFrames: 1 } });
-    // The frame that was cut is there, but shows what was painted before it.
+    // The truncated frame is counted, but shows the previous one.
     expect(colours(frames)).toEqual(['red', 'green', 'green']);
   });
 });

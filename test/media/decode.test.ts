@@ -23,14 +23,14 @@ const still = () => sharp({ create: { width: 64, height: 64, channels: 3, backgr
 
 describe('decodeMedia', () => {
   const folder = useFolder();
-  const video = () => makeVideo(folder.path, 'clip.mp4', ...source('color=red', '64x64', 1));
+  const video = () => makeVideo(folder.path, 'video.mp4', ...source('color=red', '64x64', 1));
 
-  it('decides by content what a file is', async () => {
+  it('recognises a file by its content', async () => {
     expect((await decodeBytes(await still().png().toBuffer(), folder.path)).modality).toBe('image');
     expect((await decodeBytes(await video(), folder.path)).modality).toBe('video');
   });
 
-  it('names what came, and the right route, when another modality is expected', async () => {
+  it('names the received modality and the right route when another modality is expected', async () => {
     const asImage = await problemOf(decodeBytes(await video(), folder.path, { as: 'image' }));
     expect(asImage).toMatchObject({ code: 'wrong_modality', status: 415, extensions: { received_modality: 'video' } });
     expect(asImage.detail).toMatch(/a video \(mp4\).*\/embed\/video/);
@@ -41,22 +41,22 @@ describe('decodeMedia', () => {
     }
   });
 
-  it('does nothing for a client that has gone', async () => {
+  it('does nothing for a disconnected client', async () => {
     const work = decodeBytes(await still().png().toBuffer(), folder.path, { signal: AbortSignal.abort() });
     expect(await codeOf(work)).toBe('client_closed');
   });
 });
 
-describe('a decode that must stop', () => {
+describe('a decode that is stopped', () => {
   const folder = useFolder();
   let slowBytes: Buffer;
   beforeAll(async () => {
     await makeVideo(folder.path, 'second.mp4', ...source('testsrc', '1920x1080', 1, 60), '-preset', 'ultrafast');
-    // The same second again and again: quick to write, slow to decode.
+    // One second repeated: quick to write, slow to decode.
     const repeated = ['-stream_loop', '40', '-i', path.join(folder.path, 'second.mp4'), '-c', 'copy'];
     slowBytes = await makeVideo(folder.path, 'slow.mp4', ...repeated);
   });
-  /** An upload whose file's name finds the processes that read it. */
+  /** An upload, and the processes whose command line names its file. */
   const slowUpload = async () => {
     const upload = await receiveBytes(slowBytes, folder.path);
     if (upload.modality !== 'video') throw new Error('expected a video');
@@ -64,7 +64,7 @@ describe('a decode that must stop', () => {
   };
   const options = { image: shape, video: sampling, limits, ffmpeg };
 
-  it('is killed when its client goes, and leaves nothing', async () => {
+  it('is killed when its client disconnects, and leaves nothing behind', async () => {
     const { upload, processes } = await slowUpload();
     const client = new AbortController();
     const decoding = codeOf(decodeMedia(upload, { ...options, signal: client.signal }));
@@ -84,7 +84,7 @@ describe('a decode that must stop', () => {
     await upload.dispose();
   });
 
-  it('leaves the queue when its client goes before its turn', async () => {
+  it('leaves the queue when its client disconnects before it starts', async () => {
     const { upload, processes } = await slowUpload();
     const [first, second] = [new AbortController(), new AbortController()];
     const oneAtATime = { ...options, ffmpeg: await Ffmpeg.locate(process.env, 1) };

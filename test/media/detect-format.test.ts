@@ -25,7 +25,7 @@ describe('detect', () => {
     ['avi', bytes('RIFF\x10\0\0\0AVI LIST')],
     ['webp', bytes('RIFF\x10\0\0\0WEBPVP8 ')],
     ['tiff', bytes('MM\0*\0\0\0\x08')],
-  ])('tells %s by its first bytes', (format, head) => {
+  ])('recognises %s by its first bytes', (format, head) => {
     expect(detect(head)?.format).toBe(format);
   });
 
@@ -45,7 +45,7 @@ describe('detect', () => {
     expect(describeRefused(bytes(text))).toBe(name);
   });
 
-  it('refuses ISO media files of brands it does not know', () => {
+  it('refuses ISO media files of unknown brands', () => {
     expect(detect(ftyp('crx ', 'crx '))).toBeUndefined();
     expect(detect(ftyp('jp2 '))).toBeUndefined();
   });

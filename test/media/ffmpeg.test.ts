@@ -14,23 +14,23 @@ describe('Ffmpeg', () => {
     return file;
   };
 
-  it('takes FFMPEG_PATH before any other, and tells its version', async () => {
+  it('prefers FFMPEG_PATH, and reports its version', async () => {
     const own = await script('own', 'echo "my own build"');
     expect(await Ffmpeg.locate({ FFMPEG_PATH: own })).toMatchObject({ path: own, version: 'my own build' });
     expect(ffmpeg.version).toMatch(/^ffmpeg version/);
   });
 
-  it('says what to do when FFMPEG_PATH does not run, instead of taking another', async () => {
+  it('names the remedy when FFMPEG_PATH does not run, instead of falling back', async () => {
     await expect(Ffmpeg.locate({ FFMPEG_PATH: '/nowhere/ffmpeg' })).rejects.toThrow(/FFMPEG_PATH.*correct it or unset/);
   });
 
-  it('does not blame the file when it is ffmpeg that fails to start', async () => {
+  it('reports an ffmpeg that does not start as an internal error, not as a broken file', async () => {
     const broken = await script(
       'broken',
       '[ "$1" = -version ] && echo "a build" && exit; echo "no libx264.so" >&2; exit 127',
     );
     const upload = await receiveBytes(
-      await makeVideo(folder.path, 'clip.mp4', ...source('color=red', '64x64', 1)),
+      await makeVideo(folder.path, 'video.mp4', ...source('color=red', '64x64', 1)),
       folder.path,
     );
     const options = { image: shape, video: sampling, limits, ffmpeg: await Ffmpeg.locate({ FFMPEG_PATH: broken }) };

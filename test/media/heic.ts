@@ -1,4 +1,4 @@
-/** A real HEIC still, put together from one HEVC picture: no encoder of this machine writes the container. */
+/** Builds a valid HEIC file from one HEVC frame: the encoders of the tests do not write the container. */
 
 const ascii = (text: string) => Buffer.from(text, 'latin1');
 const u8 = (...values: number[]) => Buffer.from(values);
@@ -23,9 +23,9 @@ function payloadOf(file: Buffer, type: string): Buffer {
   return file.subarray(start + 4, start - 4 + file.readUInt32BE(start - 4));
 }
 
-/** @param hevcMp4 an MP4 that holds one HEVC picture of `width x height`, not fragmented */
+/** @param hevcMp4 an MP4 of one HEVC frame of `width x height`, not fragmented */
 export function heicFrom(hevcMp4: Buffer, width: number, height: number): Buffer {
-  const picture = payloadOf(hevcMp4, 'mdat');
+  const frame = payloadOf(hevcMp4, 'mdat');
   const ftyp = box('ftyp', ascii('heic'), u32(0), ascii('mif1heic'));
   const meta = (offset: number) =>
     fullBox(
@@ -33,7 +33,7 @@ export function heicFrom(hevcMp4: Buffer, width: number, height: number): Buffer
       fullBox('hdlr', u32(0), ascii('pict'), Buffer.alloc(13)),
       fullBox('pitm', u16(1)),
       // Sizes of 4 bytes for offset and length, none for a base; one item in one piece.
-      fullBox('iloc', u8(0x44, 0x00), u16(1, 1, 0, 1), u32(offset), u32(picture.length)),
+      fullBox('iloc', u8(0x44, 0x00), u16(1, 1, 0, 1), u32(offset), u32(frame.length)),
       fullBox('iinf', u16(1), box('infe', u8(2, 0, 0, 0), u16(1, 0), ascii('hvc1\0'))),
       box(
         'iprp',
@@ -42,5 +42,5 @@ export function heicFrom(hevcMp4: Buffer, width: number, height: number): Buffer
       ),
     );
   const metaBytes = meta(0).length;
-  return Buffer.concat([ftyp, meta(ftyp.length + metaBytes + 8), box('mdat', picture)]);
+  return Buffer.concat([ftyp, meta(ftyp.length + metaBytes + 8), box('mdat', frame)]);
 }

@@ -11,9 +11,9 @@ import { decodeBytes, ffmpeg, processesOf, useFolder } from './support.js';
 
 describe('hostile files', () => {
   const folder = useFolder();
-  let asked = 0;
+  let requests = 0;
   const canary = createServer((_, response) => {
-    asked += 1;
+    requests += 1;
     response.end();
   });
   let files: HostileFile[] = [];
@@ -26,7 +26,7 @@ describe('hostile files', () => {
   });
   afterAll(() => canary.close());
 
-  it('are answered with a problem that fits, or with a picture, and leave nothing behind', async () => {
+  it('are answered with an allowed problem or with frames, and leave nothing behind', async () => {
     const wrong: string[] = [];
     for (const { name, bytes, allowed } of files) {
       const answer = await decodeBytes(bytes, folder.path).then(
@@ -37,14 +37,14 @@ describe('hostile files', () => {
     }
     expect(wrong).toEqual([]);
     expect(files.length).toBeGreaterThan(50);
-    expect(asked).toBe(0);
+    expect(requests).toBe(0);
     expect(await processesOf(folder.path)).toEqual([]);
     expect((await readdir(folder.path)).filter((name) => name.endsWith('.upload'))).toEqual([]);
   }, 120_000);
 
-  it('include a film in another file that ffmpeg would follow if it were let', async () => {
+  it('include a reference to another file that ffmpeg follows without our options', async () => {
     const file = path.join(folder.path, 'external.mov');
-    await writeFile(file, fileNamed('MOV whose film is in another file'));
+    await writeFile(file, fileNamed('MOV whose video is in another file'));
     const follow = ['-enable_drefs', '1', '-use_absolute_path', '1', '-i', file, '-frames:v', '1'];
     const toBytes = ['-loglevel', 'error', ...follow, '-f', 'rawvideo', '-pix_fmt', 'rgb24', 'pipe:1'];
     const { stdout } = await promisify(execFile)(ffmpeg.path, toBytes, { encoding: 'buffer' });

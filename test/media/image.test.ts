@@ -36,16 +36,16 @@ describe('images', () => {
     ['Display P3 JPEG', () => halves().withIccProfile('p3').jpeg()],
     ['progressive JPEG', () => halves().jpeg({ progressive: true })],
     ['floating-point TIFF', () => halves().toColourspace('scrgb').tiff({ predictor: 'none' })],
-  ])('brings a %s to sRGB', async (_, make) => {
+  ])('converts a %s to sRGB', async (_, make) => {
     expect(sides(await decode(await make().toBuffer()))).toMatchObject(UPRIGHT);
   });
 
-  it.each(['jpeg', 'tiff'] as const)('brings a CMYK %s to sRGB', async (format) => {
+  it.each(['jpeg', 'tiff'] as const)('converts a CMYK %s to sRGB', async (format) => {
     const bytes = await halves().toColourspace('cmyk').toFormat(format).toBuffer();
     expect((await sharp(bytes).metadata()).space).toBe('cmyk');
     const frame = await decode(bytes);
     expect(sides(frame)).toMatchObject({ left: 'red' });
-    // Ink makes no pure blue; a decoder that took the inks for RGB would show yellow.
+    // CMYK has no pure blue; a decoder that read the inks as RGB would show yellow.
     const [red = 0, green = 0, blue = 0] = frame?.rgb.subarray(-3) ?? [];
     expect(blue).toBeGreaterThan(2 * Math.max(red, green));
   });
@@ -53,7 +53,7 @@ describe('images', () => {
   it.each([
     ['8 bits', 'b-w'],
     ['16 bits', 'grey16'],
-  ])('brings greyscale of %s to three channels', async (_, space) => {
+  ])('converts greyscale of %s to three channels', async (_, space) => {
     const grey = await solid(64, 64, { r: 128, g: 128, b: 128 }).removeAlpha().toColourspace(space).png().toBuffer();
     const frame = await decode(grey);
     expect(frame?.rgb).toHaveLength(64 * 64 * 3);
@@ -66,40 +66,40 @@ describe('images', () => {
     [3, { left: 'blue', right: 'red' }],
     [6, { top: 'red', bottom: 'blue' }],
     [8, { top: 'blue', bottom: 'red' }],
-  ])('turns EXIF orientation %d upright before fitting', async (orientation, expected) => {
+  ])('applies EXIF orientation %d before fitting', async (orientation, expected) => {
     const frame = await decode(await halves().withMetadata({ orientation }).jpeg().toBuffer());
     const isTurned = orientation >= 5;
     expect(frame).toMatchObject(isTurned ? { width: 48, height: 64 } : { width: 64, height: 48 });
     expect(sides(frame)).toMatchObject(expected);
   });
 
-  it.each(['png', 'webp', 'avif', 'tiff', 'gif'] as const)('puts a transparent %s on white', async (format) => {
+  it.each(['png', 'webp', 'avif', 'tiff', 'gif'] as const)('composites a transparent %s on white', async (format) => {
     const square = { create: { width: 60, height: 60, channels: 4, background: { ...RED, alpha: 1 } } } as const;
-    const picture = solid(120, 60, { r: 0, g: 0, b: 0, alpha: 0 }).composite([{ input: square, left: 0, top: 0 }]);
+    const image = solid(120, 60, { r: 0, g: 0, b: 0, alpha: 0 }).composite([{ input: square, left: 0, top: 0 }]);
     // TIFF's default compression here is JPEG, which has no transparency.
     const options = format === 'tiff' ? { compression: 'lzw' as const } : {};
-    expect(sides(await decode(await picture.toFormat(format, options).toBuffer()))).toMatchObject({
+    expect(sides(await decode(await image.toFormat(format, options).toBuffer()))).toMatchObject({
       left: 'red',
       right: 'white',
     });
   });
 
-  it('puts a half transparent 16-bit PNG on white', async () => {
-    const picture = solid(64, 64, { r: 0, g: 0, b: 0, alpha: 0.5 }).toColourspace('rgb16').png();
-    expect(sides(await decode(await picture.toBuffer()))).toMatchObject({ left: 'grey', bottom: 'grey' });
+  it('composites a half-transparent 16-bit PNG on white', async () => {
+    const image = solid(64, 64, { r: 0, g: 0, b: 0, alpha: 0.5 }).toColourspace('rgb16').png();
+    expect(sides(await decode(await image.toBuffer()))).toMatchObject({ left: 'grey', bottom: 'grey' });
   });
 
-  it('takes the first frame of an animation that is asked for as an image', async () => {
-    const roll = Buffer.concat([Buffer.alloc(32 * 32 * 3, 0), Buffer.alloc(32 * 32 * 3, 255)]);
+  it('decodes the first frame of an animation that is sent as an image', async () => {
+    const stacked = Buffer.concat([Buffer.alloc(32 * 32 * 3, 0), Buffer.alloc(32 * 32 * 3, 255)]);
     const raw = { width: 32, height: 64, channels: 3, pageHeight: 32 } as const;
     for (const format of ['gif', 'webp'] as const) {
-      const bytes = await sharp(roll, { raw }).toFormat(format).toBuffer();
+      const bytes = await sharp(stacked, { raw }).toFormat(format).toBuffer();
       const { modality, frames } = await decodeBytes(bytes, folder.path, { as: 'image' });
       expect([modality, frames.length, frames[0] && colourAt(frames[0], 0.5, 0.5)]).toEqual(['image', 1, 'black']);
     }
   });
 
-  it('fits whatever shape a model wants', async () => {
+  it('fits the shape of the model', async () => {
     const bytes = await halves().png().toBuffer();
     const { frames } = await decodeBytes(bytes, folder.path, { image: { side: 256, patch: 32 } });
     expect(frames[0]).toMatchObject({ width: 256, height: 192 });
@@ -128,7 +128,7 @@ describe('images', () => {
     }
   });
 
-  it('refuses more pixels than allowed, and tells both numbers', async () => {
+  it('refuses more pixels than allowed, and states both numbers', async () => {
     const bytes = await solid(3000, 2000).png().toBuffer();
     const problem = await problemOf(decode(bytes));
     expect(problem).toMatchObject({
@@ -138,7 +138,7 @@ describe('images', () => {
     });
   });
 
-  it('says what to do with a HEIC it has no decoder for', async () => {
+  it('names the remedy for a HEIC that it cannot decode', async () => {
     const video = await makeVideo(
       folder.path,
       'hevc.mp4',
@@ -155,7 +155,7 @@ describe('images', () => {
     }
   });
 
-  it('refuses a file that two decoders would read differently', async () => {
+  it('refuses a file whose first bytes and content are of different formats', async () => {
     // Magic bytes of a GIF, then a PNG.
     const bytes = Buffer.concat([Buffer.from('GIF89a'), await solid(64, 64).png().toBuffer()]);
     expect(await codeOf(decode(bytes))).toBe('broken_media');

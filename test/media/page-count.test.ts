@@ -4,7 +4,7 @@ import { countPages } from '../../src/media/image/page-count.js';
 import { makeVideo, source, useFolder } from './support.js';
 
 const PAGES = 7;
-const roll = (height = 16) => {
+const stacked = (height = 16) => {
   const pixels = Buffer.from(Array.from({ length: 24 * height * PAGES * 3 }, (_, i) => (i * i) % 251));
   return sharp(pixels, { raw: { width: 24, height: height * PAGES, channels: 3, pageHeight: height } });
 };
@@ -13,28 +13,28 @@ describe('countPages', () => {
   const folder = useFolder();
 
   it.each(['gif', 'webp'] as const)('agrees with sharp on the frames of a real %s', async (format) => {
-    const bytes = await roll().toFormat(format).toBuffer();
+    const bytes = await stacked().toFormat(format).toBuffer();
     expect((await sharp(bytes).metadata()).pages).toBe(PAGES);
     expect(countPages(bytes, format, 100)).toBe(PAGES);
   });
 
-  it('counts the frames of a GIF with palettes of their own', async () => {
+  it('counts the frames of a GIF with local palettes', async () => {
     const bytes = await makeVideo(folder.path, 'ffmpeg.gif', ...source('testsrc', '64x48', 1));
     expect(countPages(bytes, 'gif', 100)).toBe((await sharp(bytes).metadata()).pages);
   });
 
   it.each([{ bigtiff: false }, { bigtiff: true }])('counts the pages of a TIFF (%j)', async (options) => {
-    const tiff = roll().tiff({ compression: 'lzw', ...options });
+    const tiff = stacked().tiff({ compression: 'lzw', ...options });
     const bytes = await tiff.toBuffer();
     expect((await sharp(bytes).metadata()).pages).toBe(PAGES);
     expect(countPages(bytes, 'tiff', 100)).toBe(PAGES);
   });
 
   it('stops above its limit', async () => {
-    expect(countPages(await roll().gif().toBuffer(), 'gif', 3)).toBe(4);
+    expect(countPages(await stacked().gif().toBuffer(), 'gif', 3)).toBe(4);
   });
 
-  it('counts one picture in the other formats', async () => {
-    expect(countPages(await roll().png().toBuffer(), 'png', 3)).toBe(1);
+  it('counts one page in the other formats', async () => {
+    expect(countPages(await stacked().png().toBuffer(), 'png', 3)).toBe(1);
   });
 });

@@ -1,4 +1,4 @@
-/** What the media tests share: files made by the real ffmpeg and sharp, and ways to look at pixels. */
+/** Helpers of the media tests: files made by the real ffmpeg and sharp, and checks of pixels. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ export const shape = { side: 64, patch: 16 };
 export const sampling: FrameSampling = { ...shape, framesPerSecond: 1, minFrames: 4, maxFrames: 8 };
 export const limits: MediaLimits = { maxPixels: 4_000_000, maxVideoSeconds: 60, timeoutMs: 20_000 };
 
-/** A folder for the tests of one file, removed after them. */
+/** A temporary folder for the tests of one file, removed after them. */
 export function useFolder(): { path: string } {
   const folder = { path: '' };
   beforeAll(async () => {
@@ -28,14 +28,14 @@ export function useFolder(): { path: string } {
   return folder;
 }
 
-/** Writes a file with ffmpeg; `args` go from inputs to codecs. */
+/** Writes a file with ffmpeg; `args` are its inputs, filters and codecs. */
 export async function makeVideo(folder: string, name: string, ...args: string[]): Promise<Buffer> {
   const file = path.join(folder, name);
   await promisify(execFile)(ffmpeg.path, ['-nostdin', '-loglevel', 'error', '-y', ...args, file]);
   return readFile(file);
 }
 
-/** ffmpeg's arguments for a test picture as input: `source('color=red', '64x48', 2)`. */
+/** ffmpeg's arguments for a generated input: `source('color=red', '64x48', 2)`. */
 export const source = (filter: string, size: string, seconds: number, fps = 10): string[] => [
   ...['-f', 'lavfi', '-i'],
   `${filter}${filter.includes('=') ? ':' : '='}s=${size}:r=${fps}:d=${seconds}`,
@@ -47,7 +47,7 @@ export const HALVES = ['-vf', 'drawbox=x=iw/2:w=iw/2:h=ih:y=0:c=blue:t=fill'];
 export const receiveBytes = (bytes: Uint8Array, folder: string, maxBytes = 50e6): Promise<Upload> =>
   receive(Readable.from([bytes]), { maxBytes, folder });
 
-/** From bytes to frames, the way a route does it. */
+/** Receives and decodes bytes, as a route does. */
 export async function decodeBytes(
   bytes: Uint8Array,
   folder: string,
@@ -73,7 +73,7 @@ const COLOURS = {
 export type Colour = keyof typeof COLOURS;
 const TOLERANCE = 40;
 
-/** The name of the colour at a place given as fractions of width and height. */
+/** The name of the colour at a point, given as fractions of width and height. */
 export function colourAt(frame: Frame, across: number, down: number): Colour | string {
   const offset = 3 * (Math.floor(down * frame.height) * frame.width + Math.floor(across * frame.width));
   const rgb = [...frame.rgb.subarray(offset, offset + 3)];
@@ -82,7 +82,7 @@ export function colourAt(frame: Frame, across: number, down: number): Colour | s
   return Object.entries(COLOURS).find(isNear)?.[0] ?? `rgb(${rgb})`;
 }
 
-/** The colours in the middle of the left, the right, the upper and the lower part. */
+/** The colours in the middle of the left, right, upper and lower part. */
 export const sides = (frame: Frame | undefined) =>
   frame && {
     left: colourAt(frame, 0.2, 0.5),
@@ -91,10 +91,10 @@ export const sides = (frame: Frame | undefined) =>
     bottom: colourAt(frame, 0.5, 0.8),
   };
 
-/** Colour in the middle of each frame. */
+/** The colour in the middle of each frame. */
 export const colours = (frames: Frame[]) => frames.map((frame) => colourAt(frame, 0.5, 0.5));
 
-/** The code of the problem a promise ends with; the test fails when it ends otherwise. */
+/** The problem that a promise is rejected with; throws on any other outcome. */
 export async function problemOf(work: Promise<unknown>): Promise<Problem> {
   const error = await work.then(
     () => new Error('no problem was thrown'),

@@ -26,12 +26,12 @@ describe('receive', () => {
     expect(await spooled()).toEqual([]);
   });
 
-  it('keeps images that come at once apart, whatever the memory held before, and however their sizes were announced', async () => {
-    const picture = (i: number) => Buffer.concat([PNG, Buffer.alloc(i * 30_000, i)]);
+  it('keeps concurrent images apart in reused buffers, whatever sizes were announced', async () => {
+    const image = (i: number) => Buffer.concat([PNG, Buffer.alloc(i * 30_000, i)]);
     for (const round of [0, 1]) {
-      const wanted = Array.from({ length: 9 }, (_, i) => picture(round === 0 ? i : 8 - i));
+      const sent = Array.from({ length: 9 }, (_, i) => image(round === 0 ? i : 8 - i));
       const uploads = await Promise.all(
-        wanted.map((bytes, i) =>
+        sent.map((bytes, i) =>
           receive(inPieces(bytes, 7000), {
             ...options(),
             ...[{}, { expectedBytes: bytes.length }, { expectedBytes: 1 }][i % 3],
@@ -40,11 +40,11 @@ describe('receive', () => {
       );
       for (const [i, upload] of uploads.entries()) {
         if (upload.modality !== 'image') throw new Error('expected an image');
-        expect(wanted[i]?.equals(upload.bytes)).toBe(true);
+        expect(sent[i]?.equals(upload.bytes)).toBe(true);
       }
       for (const upload of uploads) {
         await upload.dispose();
-        // Twice given back, it would be given to two.
+        // A buffer returned twice would get two owners.
         await upload.dispose();
       }
     }
@@ -61,7 +61,7 @@ describe('receive', () => {
     expect(await spooled()).toEqual([]);
   });
 
-  it('tells the limit when a file is larger', async () => {
+  it('states the limit when a file is larger', async () => {
     for (const bytes of [PNG, AVI]) {
       const problem = await problemOf(receive(inPieces(bytes, 1000), options(4000)));
       expect(problem).toMatchObject({ code: 'too_large', status: 413, extensions: { limit_bytes: 4000 } });
@@ -69,23 +69,23 @@ describe('receive', () => {
     expect(await spooled()).toEqual([]);
   });
 
-  it('takes a file of exactly the limit', async () => {
+  it('accepts a file of exactly the limit', async () => {
     const upload = await receive(inPieces(PNG, 1000), options(PNG.length));
     expect(upload.size).toBe(PNG.length);
   });
 
-  it('notices that a multipart parser has cut the file', async () => {
+  it('detects a file that a multipart parser truncated', async () => {
     const cut = Object.assign(inPieces(PNG, 1000), { truncated: true });
     expect(await codeOf(receive(cut, options()))).toBe('too_large');
   });
 
-  it('refuses nothing and unknown formats', async () => {
+  it('refuses empty files and unknown formats', async () => {
     expect(await codeOf(receive(Readable.from([]), options()))).toBe('empty_body');
     const problem = await problemOf(receive(Readable.from([Buffer.from('hello')]), options()));
     expect(problem).toMatchObject({ code: 'unsupported_media', extensions: { received: 'text' } });
   });
 
-  it('drains what it refuses, so that the request can be answered', async () => {
+  it('drains a refused file, so that the request can be answered', async () => {
     const stream = new PassThrough();
     const refused = codeOf(receive(stream, options()));
     stream.write(Buffer.alloc(2000, 'x'));
@@ -95,7 +95,7 @@ describe('receive', () => {
     await new Promise((resolve) => stream.once('end', resolve));
   });
 
-  it('throws away what came before the client went', async () => {
+  it('discards the received bytes when the client disconnects', async () => {
     const client = new AbortController();
     const stream = new PassThrough();
     const received = codeOf(receive(stream, { ...options(), signal: client.signal }));
@@ -106,7 +106,7 @@ describe('receive', () => {
     expect(await spooled()).toEqual([]);
   });
 
-  it('reports a broken connection as a client that went', async () => {
+  it('reports a broken connection as a disconnected client', async () => {
     const stream = new PassThrough();
     const received = codeOf(receive(stream, options()));
     stream.write(AVI);
@@ -115,7 +115,7 @@ describe('receive', () => {
     expect(await spooled()).toEqual([]);
   });
 
-  it('clears what a killed process left, and nothing else', async () => {
+  it('removes the temporary files of a killed process, and nothing else', async () => {
     await writeFile(path.join(folder.path, 'left.upload'), '');
     await writeFile(path.join(folder.path, 'other.txt'), '');
     await clearSpool(folder.path);

@@ -16,7 +16,7 @@ import {
   useFolder,
 } from './support.js';
 
-/** Red, green, blue, yellow: a second each, 40 frames. */
+/** Red, green, blue and yellow for a second each; 40 frames. */
 const FOUR_COLOURS = [
   ...source('color=red', '96x64', 4),
   ...[
@@ -48,30 +48,30 @@ describe('videos', () => {
     ['avi', ['-c:v', 'mjpeg']],
     ['mp4', ['-c:v', 'libx265', '-x265-params', 'log-level=0', '-tag:v', 'hvc1']],
     ['mp4', ['-c:v', 'libaom-av1', '-cpu-used', '8']],
-    // Written as a stream: no duration in any header, as browsers record.
+    // Written as a stream, without a duration in any header, as browsers record.
     ['webm', ['-c:v', 'libvpx', '-live', '1']],
     ['mp4', ['-c:v', 'libx264', '-movflags', 'frag_keyframe+empty_moov']],
   ])('samples %s (%j) once a second', async (container, codec) => {
-    const frames = await decode(await make(`clip.${container}`, ...FOUR_COLOURS, ...codec));
+    const frames = await decode(await make(`video.${container}`, ...FOUR_COLOURS, ...codec));
     expect(colours(frames)).toEqual(A_COLOUR_A_SECOND);
     expect(times(frames)).toEqual(seconds(0.5, 1.5, 2.5, 3.5));
     expect(frames[0]).toMatchObject({ width: 64, height: 48 });
   });
 
-  it('samples a short clip more often', async () => {
+  it('samples a short video more often', async () => {
     const frames = await decode(await make('short.mp4', ...FOUR_COLOURS), { minFrames: 8 });
     expect(colours(frames)).toEqual(A_COLOUR_A_SECOND.flatMap((colour) => [colour, colour]));
     expect(times(frames)).toEqual(seconds(0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75));
   });
 
-  it('samples a long clip more seldom, over all of it', async () => {
+  it('samples a long video less often, over its whole duration', async () => {
     const frames = await decode(await make('long.mp4', ...FOUR_COLOURS), { minFrames: 1, maxFrames: 2 });
     expect(colours(frames)).toEqual(['green', 'yellow']);
     expect(times(frames)).toEqual(seconds(1, 3));
   });
 
-  it('looks only at keyframes where they are dense enough, and tells their true times', async () => {
-    // A keyframe every 0.7 s; a picture's brightness tells its time.
+  it('decodes only keyframes where they are dense enough, and reports their own times', async () => {
+    // A keyframe every 0.7 s; a frame's brightness encodes its time.
     const clock = ['-vf', "geq=lum='16+T*10':cb=128:cr=128,format=yuv420p", '-g', '7', '-sc_threshold', '0'];
     const bytes = await make('dense.mp4', ...source('color=black', '64x64', 20), ...clock);
     const frames = await decode(bytes, { minFrames: 1, maxFrames: 4 });
@@ -80,15 +80,15 @@ describe('videos', () => {
     expect(Math.max(...brightness.map(Math.abs))).toBeLessThan(6);
   });
 
-  it('shows at each moment what a player would, at uneven frame rates', async () => {
-    // Kept: the pictures of 0, 0.1, 0.2, then one at 1.0, one at 3.0.
+  it('samples the frame that a player shows at each timestamp, at a variable frame rate', async () => {
+    // Kept: the frames at 0, 0.1, 0.2, 1.0 and 3.0 s.
     const select = "select='lt(t,0.25)+between(t,0.95,1.05)+between(t,2.95,3.05)'";
     const filters = FOUR_COLOURS.map((arg) => (arg.startsWith('drawbox') ? `${arg},${select}` : arg));
     const bytes = await make('vfr.mp4', ...filters, '-fps_mode', 'vfr');
     expect(colours(await decode(bytes, { framesPerSecond: 1, minFrames: 3 }))).toEqual(['red', 'green', 'green']);
   });
 
-  it.each(['mp4', 'webm', 'avi', 'mkv', 'mov'])('decodes a %s of a single picture', async (container) => {
+  it.each(['mp4', 'webm', 'avi', 'mkv', 'mov'])('decodes a %s of a single frame', async (container) => {
     const frames = await decode(
       await make(`one.${container}`, ...source('color=blue', '64x64', 0.1), '-frames:v', '1'),
     );
@@ -100,14 +100,14 @@ describe('videos', () => {
     [90, { width: 32, height: 64 }, { top: 'red', bottom: 'blue' }],
     [180, { width: 64, height: 32 }, { left: 'blue', right: 'red' }],
     [270, { width: 32, height: 64 }, { top: 'blue', bottom: 'red' }],
-  ])('turns a clip upright that is to be shown turned by %d degrees', async (degrees, size, colours) => {
+  ])('rotates a video upright whose display matrix says %d degrees', async (degrees, size, colours) => {
     const bytes = await make('plain.mp4', ...source('color=red', '128x64', 1), ...HALVES);
-    const [frame] = await decode(turned(bytes, degrees));
+    const [frame] = await decode(rotated(bytes, degrees));
     expect(frame).toMatchObject(size);
     expect(sides(frame)).toMatchObject(colours);
   });
 
-  it('shows pixels that are not square as wide as they are meant', async () => {
+  it('applies the pixel aspect ratio', async () => {
     const frames = await decode(await make('wide.mp4', ...source('color=red', '64x64', 1), '-vf', 'setsar=2'));
     expect(frames[0]).toMatchObject({ width: 64, height: 32 });
   });
@@ -118,7 +118,7 @@ describe('videos', () => {
     ['mov', ['-c:v', 'png']],
     ['webm', ['-c:v', 'libvpx-vp9', '-pix_fmt', 'yuva420p']],
     ['webm', ['-c:v', 'libvpx', '-pix_fmt', 'yuva420p', '-auto-alt-ref', '0']],
-  ])('puts a transparent %s (%j) on white', async (container, codec) => {
+  ])('composites a transparent %s (%j) on white', async (container, codec) => {
     const half = "format=rgba,geq=r=255:g=0:b=0:a='if(lt(X,W/2),255,0)'";
     const frames = await decode(
       await make(`alpha.${container}`, ...source('color=red', '128x64', 1), '-vf', half, ...codec),
@@ -126,42 +126,45 @@ describe('videos', () => {
     expect(sides(frames[0])).toMatchObject({ left: 'red', right: 'white' });
   });
 
-  it('ends a clip with its last picture, not with its sound', async () => {
+  it('ends a video with its last frame, not with its sound', async () => {
     const bytes = await make('sound.mp4', ...source('color=green', '64x64', 2), '-f', 'lavfi', '-i', 'sine=d=5');
     const frames = await decode(bytes);
     expect(new Set(colours(frames))).toEqual(new Set(['green']));
     expect(Math.max(...times(frames))).toBeLessThan(2);
   });
 
-  it('refuses sound without a picture', async () => {
+  it('refuses sound without a video stream', async () => {
     const problem = await problemOf(decode(await make('sound-only.mp4', '-f', 'lavfi', '-i', 'sine=d=2')));
-    expect(problem).toMatchObject({ code: 'broken_media', detail: 'The file has sound but no moving picture.' });
+    expect(problem).toMatchObject({
+      code: 'broken_media',
+      detail: 'The file has sound but no video stream; send a video.',
+    });
   });
 
-  it('does not take a cover picture for a film', async () => {
+  it('does not treat a cover image as a video', async () => {
     const cover = ['-map', '0', '-map', '1', '-c:v', 'png', '-disposition:v:0', 'attached_pic'];
     const song = ['-f', 'lavfi', '-i', 'sine=d=2', ...source('color=red', '64x64', 0.1), '-frames:v', '1', ...cover];
     expect(await codeOf(decode(await make('song.mp4', ...song)))).toBe('broken_media');
   });
 
-  it('refuses an MP4 whose index was cut off', async () => {
+  it('refuses an MP4 truncated before its index', async () => {
     const bytes = await make('whole.mp4', ...source('testsrc', '128x96', 3));
     expect(await codeOf(decode(bytes.subarray(0, bytes.length / 2)))).toBe('broken_media');
   });
 
-  it('decodes what there is of a WebM that was cut short', async () => {
+  it('decodes a truncated WebM up to the cut', async () => {
     const bytes = await make('whole.webm', ...FOUR_COLOURS, '-g', '1');
     const frames = await decode(bytes.subarray(0, bytes.length * 0.6));
     expect(colours(frames)[0]).toBe('red');
     expect(Math.max(...times(frames))).toBeLessThan(3.5);
   });
 
-  it('holds the last picture where the end of a short clip cannot be decoded', async () => {
+  it('repeats the last frame where the end of a short video cannot be decoded', async () => {
     const bytes = await make('damaged.avi', ...source('color=green', '64x64', 1), '-c:v', 'mjpeg');
-    // The last half of the pictures becomes noise; the index still lists them.
-    const film = bytes.indexOf('movi');
+    // The second half of the frames becomes noise; the index still lists them.
+    const movi = bytes.indexOf('movi');
     const index = bytes.lastIndexOf('idx1');
-    for (let chunk = bytes.indexOf('00dc', (film + index) / 2); chunk < index && chunk > 0; ) {
+    for (let chunk = bytes.indexOf('00dc', (movi + index) / 2); chunk < index && chunk > 0; ) {
       const size = bytes.readUInt32LE(chunk + 4);
       bytes.fill(0x55, chunk + 8, chunk + 8 + size);
       chunk = bytes.indexOf('00dc', chunk + 8 + size);
@@ -171,7 +174,7 @@ describe('videos', () => {
     expect(times(frames)).toEqual(seconds(0.125, 0.375, 0.625, 0.875));
   });
 
-  it('refuses frames of more pixels than allowed, before decoding one', async () => {
+  it('refuses frames of more pixels than allowed before decoding one', async () => {
     const bytes = await make('large.mp4', ...source('color=red', '2400x1800', 0.2), '-preset', 'ultrafast');
     const problem = await problemOf(decode(bytes));
     expect(problem).toMatchObject({
@@ -180,11 +183,11 @@ describe('videos', () => {
     });
   });
 
-  it('refuses a clip longer than allowed, and takes one as long', async () => {
-    const clip = (duration: number) => make('long.mp4', ...source('color=red', '32x32', duration, 1));
-    const problem = await problemOf(decode(await clip(limits.maxVideoSeconds + 2)));
+  it('refuses a video longer than allowed, and accepts one of exactly the limit', async () => {
+    const video = (duration: number) => make('long.mp4', ...source('color=red', '32x32', duration, 1));
+    const problem = await problemOf(decode(await video(limits.maxVideoSeconds + 2)));
     expect(problem).toMatchObject({ code: 'video_too_long', status: 413, extensions: { limit_seconds: 60 } });
-    expect(await decode(await clip(limits.maxVideoSeconds))).toHaveLength(sampling.maxFrames);
+    expect(await decode(await video(limits.maxVideoSeconds))).toHaveLength(sampling.maxFrames);
   });
 
   it('leaves no temporary file behind', async () => {
@@ -201,13 +204,13 @@ describe('planSampling', () => {
     [7.4, 7],
     [10, 8],
     [3600, 8],
-  ])('a clip of %d s is sampled %d times', (duration, count) => {
+  ])('samples a video of %d s %d times', (duration, count) => {
     expect(planSampling(duration, sampling)).toEqual({ count, spacingSeconds: duration / count });
   });
 });
 
-/** Writes into an MP4's track header that it is to be shown turned clockwise, as phones do. */
-function turned(mp4: Buffer, degrees: number): Buffer {
+/** Writes a clockwise rotation into the display matrix of an MP4's track header, as phones do. */
+function rotated(mp4: Buffer, degrees: number): Buffer {
   const bytes = Buffer.from(mp4);
   const radians = (degrees / 180) * Math.PI;
   const [cos, sin] = [Math.round(Math.cos(radians)), Math.round(Math.sin(radians))];

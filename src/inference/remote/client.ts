@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { clientClosed, Problem } from '../../common/errors.js';
 import { FORWARDED_HEADER } from '../../common/headers.js';
 import { jitteredMs } from '../../lib/retry.js';
-import { Slots } from '../../lib/semaphore.js';
+import { Semaphore } from '../../lib/semaphore.js';
 import { PlaceError } from '../failover/target.js';
 
 export interface ReplicaClientOptions {
@@ -28,7 +28,7 @@ const TOO_MANY_REQUESTS = 429;
 /** Requests to a replica: a few at a time over kept connections, repeated while that may help, all within a time. */
 export class ReplicaClient {
   private readonly base: string;
-  private readonly slots = new Slots(CONNECTIONS);
+  private readonly slots = new Semaphore(CONNECTIONS);
   private waiting = 0;
 
   /** @throws Error when the URL is none */

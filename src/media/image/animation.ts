@@ -1,19 +1,21 @@
 import { clientClosed } from '../../common/errors.js';
 import { decodeTimeout, tooManyPixels, videoTooLong } from '../errors.js';
 import { type Frame, type FrameSampling, fitToShape } from '../frame.js';
-import { momentsSeconds, planSampling } from '../frame-sampling.js';
+import { planSampling, timestampsSeconds } from '../frame-sampling.js';
 import type { MediaLimits } from '../limits.js';
 import { type ImageInfo, type ImageSource, openImage, renderRgb } from './image.js';
 import { sharp } from './sharp.js';
 
-/** Memory for the full-size pictures decoded in one go; at least one picture whatever its size. */
+/** Memory for the full-size frames decoded at once; at least one frame is decoded, whatever its size. */
 const WINDOW_BYTES = 32 * 2 ** 20;
 
 /**
- * The sampled moments of an animated GIF or WebP, by the same rule as a video's.
+ * Decodes the sampled frames of an animated GIF or WebP, planned like those of a video.
  *
- * @param info as `inspectImage` told
- * @throws Problem broken_media, too_many_pixels (of all frames together), video_too_long, decode_timeout, client_closed
+ * @param info from `inspectImage`
+ * @returns frames of the size that `fitToShape` gives, ascending in time
+ * @throws Problem `broken_media`, `too_many_pixels` (of all frames together), `video_too_long`, `decode_timeout`,
+ *   `client_closed`
  */
 export async function decodeAnimation(
   source: ImageSource,
@@ -22,19 +24,19 @@ export async function decodeAnimation(
 ): Promise<Frame[]> {
   const { sampling, limits, signal } = options;
   const durationSeconds = totalSeconds(info, limits);
-  const moments = momentsSeconds(planSampling(durationSeconds, sampling));
+  const timestamps = timestampsSeconds(planSampling(durationSeconds, sampling));
   const size = fitToShape(info.width, info.height, sampling);
   const frames: Frame[] = [];
-  for await (const rgb of pictures(source, info, pagesShown(moments, info.delaysMs), limits)) {
+  for await (const rgb of fullSizePages(source, info, pagesShown(timestamps, info.delaysMs), limits)) {
     if (signal?.aborted) throw clientClosed();
-    const picture = sharp(rgb, { raw: { width: info.width, height: info.height, channels: 3 } });
-    const resized = await renderRgb(picture.resize(size.width, size.height, { fit: 'fill' }), source.format);
-    frames.push({ ...size, timeSeconds: moments[frames.length] ?? 0, rgb: resized });
+    const page = sharp(rgb, { raw: { width: info.width, height: info.height, channels: 3 } });
+    const resized = await renderRgb(page.resize(size.width, size.height, { fit: 'fill' }), source.format);
+    frames.push({ ...size, timeSeconds: timestamps[frames.length] ?? 0, rgb: resized });
   }
   return frames;
 }
 
-/** The animation's duration, once it is known to be within the limits. */
+/** The animation's duration, checked against the limits. */
 function totalSeconds({ width, height, delaysMs }: ImageInfo, { maxPixels, maxVideoSeconds }: MediaLimits): number {
   const pixels = width * height * delaysMs.length;
   if (pixels > maxPixels) throw tooManyPixels(`The ${delaysMs.length} frames of the animation have`, pixels, maxPixels);
@@ -43,11 +45,11 @@ function totalSeconds({ width, height, delaysMs }: ImageInfo, { maxPixels, maxVi
   return seconds;
 }
 
-/** Which page is on screen at each moment. */
-function pagesShown(moments: readonly number[], delaysMs: readonly number[]): number[] {
+/** The page shown at each timestamp. */
+function pagesShown(timestamps: readonly number[], delaysMs: readonly number[]): number[] {
   let page = 0;
   let shownUntilSeconds = (delaysMs[0] ?? 0) / 1000;
-  return moments.map((seconds) => {
+  return timestamps.map((seconds) => {
     while (seconds >= shownUntilSeconds && page < delaysMs.length - 1) {
       page += 1;
       shownUntilSeconds += (delaysMs[page] ?? 0) / 1000;
@@ -57,18 +59,18 @@ function pagesShown(moments: readonly number[], delaysMs: readonly number[]): nu
 }
 
 /**
- * The full-size RGB of each of `pages` (ascending). Neighbouring pages are decoded together, a
- * window at a time, because a page cannot be decoded without those before it; resizing happens
- * apart, because resampling many pages as one tall picture would mix their edges.
+ * The full-size RGB of each of `pages` (ascending). Neighbouring pages are decoded together, a window at a time,
+ * because a page cannot be decoded without those before it. Pages are resized one by one, because resampling a window
+ * as one tall image would mix their edges.
  */
-async function* pictures(
+async function* fullSizePages(
   source: ImageSource,
   { width, height }: ImageInfo,
   pages: readonly number[],
   limits: MediaLimits,
 ): AsyncGenerator<Uint8Array> {
-  const pictureBytes = width * height * 3;
-  const windowPages = Math.max(1, Math.floor(WINDOW_BYTES / pictureBytes));
+  const pageBytes = width * height * 3;
+  const windowPages = Math.max(1, Math.floor(WINDOW_BYTES / pageBytes));
   const deadlineMs = performance.now() + limits.timeoutMs;
   let window: { first: number; end: number; rgb: Uint8Array } = { first: 0, end: 0, rgb: new Uint8Array() };
   for (const page of pages) {
@@ -79,7 +81,7 @@ async function* pictures(
       const pipeline = openImage(source, { ...limits, timeoutMs }, { page, pages: end - page });
       window = { first: page, end, rgb: await renderRgb(pipeline, source.format) };
     }
-    const offset = (page - window.first) * pictureBytes;
-    yield window.rgb.subarray(offset, offset + pictureBytes);
+    const offset = (page - window.first) * pageBytes;
+    yield window.rgb.subarray(offset, offset + pageBytes);
   }
 }

@@ -1,63 +1,53 @@
 import type { Metadata, Sharp, SharpOptions } from 'sharp';
 import { Problem } from '../../common/errors.js';
-import type { ImageFormat } from '../detect-format.js';
 import { brokenMedia, decodeTimeout, tooManyPixels } from '../errors.js';
+import { IMAGE_FORMATS, type ImageFormat } from '../formats.js';
 import { type Frame, type FrameShape, fitToShape } from '../frame.js';
 import type { MediaLimits } from '../limits.js';
 import type { ImageUpload } from '../upload.js';
 import { assertFewPages, SHORTEST_DELAY_MS } from './page-count.js';
 import { sharp } from './sharp.js';
 
-/** An image file and what bounds the work on it. */
+/** An image file in memory. */
 export type ImageSource = Pick<ImageUpload, 'bytes' | 'format'>;
 
-/** What an image file says about itself, before its pixels are decoded. */
+/** What the header of an image file says, before its pixels are decoded. */
 export interface ImageInfo {
   /** Pixels across, upright. */
   width: number;
-  /** Pixels down, upright; of one frame when there are several. */
+  /** Pixels down, upright; of one frame of an animation. */
   height: number;
-  /** How long each frame of an animated GIF or WebP is shown, in milliseconds; one entry for a still. */
+  /** How long each frame of an animation is shown, in milliseconds; one entry for a still. */
   delaysMs: number[];
 }
 
-/** The name sharp gives each format: AVIF and HEIC share a container. */
-const SHARP_NAMES: Record<ImageFormat, string> = {
-  jpeg: 'jpeg',
-  png: 'png',
-  webp: 'webp',
-  avif: 'heif',
-  heic: 'heif',
-  gif: 'gif',
-  tiff: 'tiff',
-};
-
 /**
  * Reads an image's header.
- * @throws Problem broken_media, unsupported_media, too_many_pixels (of one frame), video_too_long, too_large
+ *
+ * @throws Problem `broken_media`, `unsupported_media`, `too_many_pixels` (of one frame), `video_too_long` (animation of
+ *   too many frames), `too_large` (TIFF of too many pages)
  */
 export async function inspectImage({ bytes, format }: ImageSource, limits: MediaLimits): Promise<ImageInfo> {
-  assertFewPages(bytes, format, limits);
-  // No pixel limit yet: the header alone is read, so that the refusal can tell the true size.
+  const { label, sharpFormat, pages } = IMAGE_FORMATS[format];
+  if (pages !== 'single') assertFewPages(bytes, format, limits);
+  // No pixel limit: only the header is read, so that the error can state the true size.
   const metadata = await sharp(bytes, { limitInputPixels: false })
     .metadata()
     .catch((error: unknown) => {
-      throw imageProblem(error, format);
+      throw toProblem(error, format);
     });
-  // A polyglot: the decoder sees something else than the allow-list did.
-  if (metadata.format !== SHARP_NAMES[format])
-    throw brokenMedia('The image begins as one format and goes on as another.');
+  // A polyglot: the decoder recognises another format than the first bytes announce.
+  if (metadata.format !== sharpFormat)
+    throw brokenMedia(`The file starts like a ${label} image, but its content is of another format.`);
   const { width, height } = metadata.autoOrient;
   if (width * height > limits.maxPixels) throw tooManyPixels('The image has', width * height, limits.maxPixels);
-  return { width, height, delaysMs: delaysOf(metadata) };
+  return { width, height, delaysMs: pages === 'animation' ? delaysOf(metadata) : [DEFAULT_DELAY_MS] };
 }
 
-/** How long browsers show a frame that asks for less than they allow; so old files expect it. */
+/** How long browsers show a frame whose delay is below their minimum; old files rely on it. */
 const DEFAULT_DELAY_MS = 100;
 
-function delaysOf({ format, pages = 1, delay = [] }: Metadata): number[] {
-  // A TIFF's pages are not a film, and neither are the pictures of a HEIC.
-  if (format !== 'gif' && format !== 'webp') return [DEFAULT_DELAY_MS];
+function delaysOf({ pages = 1, delay = [] }: Metadata): number[] {
   return Array.from({ length: pages }, (_, page) => {
     const delayMs = delay[page] ?? 0;
     return delayMs < SHORTEST_DELAY_MS ? DEFAULT_DELAY_MS : delayMs;
@@ -65,11 +55,11 @@ function delaysOf({ format, pages = 1, delay = [] }: Metadata): number[] {
 }
 
 /**
- * One image as the model wants it: upright, on white where it is transparent, sRGB, 8 bits;
- * the first frame of an animated one.
+ * Decodes an image, or the first frame of an animation: upright, transparent pixels over white, sRGB.
  *
- * @param info as `inspectImage` told
- * @throws Problem broken_media, unsupported_media, too_many_pixels, decode_timeout
+ * @param info from `inspectImage`
+ * @returns one frame of the size that `fitToShape` gives
+ * @throws Problem `broken_media`, `unsupported_media`, `too_many_pixels`, `decode_timeout`
  */
 export async function decodeImage(
   source: ImageSource,
@@ -78,31 +68,41 @@ export async function decodeImage(
   limits: MediaLimits,
 ): Promise<Frame> {
   const { width, height } = fitToShape(info.width, info.height, shape);
-  // One pipeline, so that the JPEG decoder shrinks while it loads (up to 8x, almost for free).
+  // Resizing in the loading pipeline lets the JPEG decoder shrink while it loads (up to 8x, almost for free).
   const pipeline = openImage(source, limits).autoOrient().resize(width, height, { fit: 'fill' });
   return { width, height, timeSeconds: 0, rgb: await renderRgb(pipeline, source.format) };
 }
 
-/** A pipeline that refuses what is too large or cut short. */
-export function openImage({ bytes }: ImageSource, limits: MediaLimits, pages: SharpOptions = {}): Sharp {
-  const pipeline = sharp(bytes, { ...pages, limitInputPixels: limits.maxPixels, failOn: 'error' });
+/**
+ * Opens an image within the limits on pixels and time; truncated files are errors.
+ *
+ * @param range the pages to decode, stacked vertically; without it the first
+ */
+export function openImage(
+  { bytes }: ImageSource,
+  limits: MediaLimits,
+  range: Pick<SharpOptions, 'page' | 'pages'> = {},
+): Sharp {
+  const pipeline = sharp(bytes, { ...range, limitInputPixels: limits.maxPixels, failOn: 'error' });
   return pipeline.timeout({ seconds: Math.ceil(limits.timeoutMs / 1000) });
 }
 
 /**
- * Runs a pipeline to raw RGB. CMYK, greyscale, 16 bits and colour profiles all become sRGB here.
- * @throws Problem broken_media, unsupported_media, too_many_pixels, decode_timeout
+ * Runs a pipeline. CMYK, greyscale, 16 bits and colour profiles are converted to sRGB, transparent pixels put on white.
+ *
+ * @returns RGB, 8 bits a channel, row-major, `width * height * 3` bytes
+ * @throws Problem `broken_media`, `unsupported_media`, `too_many_pixels`, `decode_timeout`
  */
 export async function renderRgb(pipeline: Sharp, format: ImageFormat): Promise<Uint8Array> {
   try {
     return await pipeline.flatten({ background: 'white' }).toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer();
   } catch (error) {
-    throw imageProblem(error, format);
+    throw toProblem(error, format);
   }
 }
 
-/** What sharp's message means for the client; the message itself stays in the cause. */
-function imageProblem(error: unknown, format: ImageFormat): Problem {
+/** Translates sharp's message for the client; the original stays in the cause. */
+function toProblem(error: unknown, format: ImageFormat): Problem {
   const message = error instanceof Error ? error.message : '';
   if (/^timeout/.test(message)) return decodeTimeout();
   if (/pixel limit/.test(message)) return new Problem('too_many_pixels', 'The image has more pixels than allowed.');
@@ -112,5 +112,8 @@ function imageProblem(error: unknown, format: ImageFormat): Problem {
       'This HEIC image uses a codec (HEVC) that this service cannot decode; send it as JPEG, PNG, WebP or AVIF.',
       { received: 'a HEIC image' },
     );
-  return brokenMedia(`The ${format.toUpperCase()} image cannot be decoded; it may be damaged or cut short.`, error);
+  return brokenMedia(
+    `The ${IMAGE_FORMATS[format].label} image cannot be decoded; it may be damaged or cut short.`,
+    error,
+  );
 }

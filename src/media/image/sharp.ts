@@ -1,41 +1,29 @@
 /**
- * sharp, set up for a service that decodes strangers' files. These settings hold for the whole
- * process, so everything in it that uses sharp gets it from here.
+ * sharp, configured for files from untrusted clients. The settings hold for the whole process, so every module imports
+ * sharp from here.
  */
 import sharp from 'sharp';
-import { Slots } from '../../lib/semaphore.js';
+import { Semaphore } from '../../lib/semaphore.js';
+import { IMAGE_FORMATS } from '../formats.js';
 
-/** One thread an image: many images at once fill the cores better than one image cut up. */
+/** One thread an image: decoding several images at once uses the cores better than splitting one image. */
 sharp.concurrency(1);
-/** Every upload is another picture: remembering operations would only keep its memory. */
+/** Uploads differ from each other, so cached operations would only hold memory. */
 sharp.cache(false);
-/** What the content looks like decides nothing: only the loaders of the allow-list can be reached (no SVG). */
+/** Only the loaders of the table of formats can be reached, whatever a file's content looks like (no SVG). */
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({
-  operation: ['Jpeg', 'Png', 'Webp', 'Heif', 'Nsgif', 'Tiff'].map((loader) => `VipsForeignLoad${loader}`),
+  operation: [...new Set(Object.values(IMAGE_FORMATS).map(({ vipsLoader }) => `VipsForeignLoad${vipsLoader}`))],
 });
 
-/**
- * sharp works in the threads of libuv's pool, which files need too: one of them is left free.
- * A picture takes a thread's worth of this, and the more of it the closer it is to the pixel
- * limit, because AVIF takes up to 19 bytes a pixel: the largest one is decoded alone.
- */
+/** What an image of few pixels weighs on `imageSemaphore`: one thread. */
+export const THREAD_WEIGHT = 1000;
 const POOL_THREADS = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
-const THREAD_WEIGHT = 1000;
-const slots = new Slots(Math.max(1, POOL_THREADS - 1) * THREAD_WEIGHT);
 
 /**
- * Runs `task`, which decodes a picture of `pixels`, when there is a thread and memory for it.
- * @throws Problem client_closed when the signal is aborted while waiting
+ * Bounds the images that are decoded at once. sharp works in libuv's thread pool, which file access needs too, so one
+ * thread is left free.
  */
-export function whenRoomFor<T>(
-  pixels: number,
-  maxPixels: number,
-  task: () => Promise<T>,
-  signal: AbortSignal | undefined,
-): Promise<T> {
-  const weight = Math.max(THREAD_WEIGHT, Math.ceil((pixels / maxPixels) * slots.capacity));
-  return slots.use(task, { weight, signal });
-}
+export const imageSemaphore = new Semaphore(Math.max(1, POOL_THREADS - 1) * THREAD_WEIGHT);
 
 export { sharp };

@@ -1,46 +1,48 @@
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import type { Problem } from '../../common/errors.js';
-import type { VideoFormat } from '../detect-format.js';
 import { brokenMedia, tooManyPixels, videoTooLong } from '../errors.js';
+import type { VideoFormat } from '../formats.js';
 import type { MediaLimits } from '../limits.js';
 import type { Ffmpeg } from './ffmpeg.js';
 
-/** What a clip is, as measured from its packets. */
+/** The properties of a video, measured from its packets. */
 export interface VideoInfo {
-  /** Pixels across as shown: rotated and with square pixels. */
+  /** Pixels across as shown: rotated, with square pixels. */
   width: number;
   /** Pixels down as shown. */
   height: number;
-  /** From the first picture to the end of the last. */
+  /** From the start of the first frame to the end of the last. */
   durationSeconds: number;
-  /** Times of the pictures that can be decoded without any other, ascending, from the first picture on. */
+  /** Times of the keyframes, ascending, in seconds from the first frame. */
   keyframeSeconds: number[];
   /** Whether pixels may be transparent. */
   hasAlpha: boolean;
+  /** ffmpeg's name of the codec. */
   codec: string;
 }
 
 /** A video file and what bounds the work on it. */
 export interface VideoSource {
+  /** Absolute path. */
   path: string;
   format: VideoFormat;
   limits: MediaLimits;
-  /** When the work must be done, by `performance.now()`. */
+  /** When all work on the file must be done, in milliseconds of `performance.now()`. */
   deadlineMs: number;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Measures a clip by walking through its packets without decoding them. The header's word on
- * its duration is not taken: it is missing in what browsers record and wrong in what is hostile.
+ * Measures a video from its packets, without decoding them. The duration in the header is not used: browsers record
+ * without one, and a hostile file can state any.
  *
- * @throws Problem broken_media, too_many_pixels, video_too_long, decode_timeout, client_closed
+ * @throws Problem `broken_media`, `too_many_pixels`, `video_too_long`, `decode_timeout`, `client_closed`
  */
 export async function probeVideo(ffmpeg: Ffmpeg, source: VideoSource): Promise<VideoInfo> {
   const { limits, deadlineMs, signal } = source;
   const { output: packets, log } = await ffmpeg.run({
-    // One second more than allowed tells a clip that is too long from one that just fits.
+    // One second more than allowed distinguishes a video that is too long from one of exactly the limit.
     input: { ...source, maxPixels: limits.maxPixels, maxSeconds: limits.maxVideoSeconds + 1 },
     outputArgs: ['-c', 'copy', '-f', 'framecrc'],
     logLevel: 'info',
@@ -48,7 +50,7 @@ export async function probeVideo(ffmpeg: Ffmpeg, source: VideoSource): Promise<V
     signal,
     consume: readPackets,
   });
-  if (packets.count === 0) throw noPicture(log);
+  if (packets.count === 0) throw noFrames(log);
   assertWithinLimits(packets, limits);
   return {
     ...displaySize(packets, log),
@@ -59,8 +61,8 @@ export async function probeVideo(ffmpeg: Ffmpeg, source: VideoSource): Promise<V
   };
 }
 
-/** The stream of packets, summed up. */
-interface Packets {
+/** Totals over the packets of a video stream. */
+interface PacketTotals {
   count: number;
   codec: string;
   /** Pixels as stored. */
@@ -75,15 +77,15 @@ interface Packets {
   keyframeTicks: number[];
 }
 
-/** ffmpeg's mark for a packet without a time. */
+/** ffmpeg's AV_NOPTS_VALUE: a packet without a time. */
 const NO_TIME = -(2 ** 63);
 
 /**
- * Reads ffmpeg's framecrc output: `#key 0: value` lines about the stream, then a line a packet:
- * stream, decoding time, presentation time, duration (in ticks of `#tb`), size, checksum, and
- * flags where the packet is not just a keyframe.
+ * Parses ffmpeg's framecrc output: `#key 0: value` lines about the stream, then a line per packet: stream, decoding
+ * time, presentation time, duration (in ticks of `#tb`), size, checksum, and flags, which are left out when the
+ * keyframe flag is the only one.
  */
-async function readPackets(stdout: Readable): Promise<Packets> {
+async function readPackets(stdout: Readable): Promise<PacketTotals> {
   const header = new Map<string, string>();
   const times: PacketTimes = { count: 0, startTicks: Number.POSITIVE_INFINITY, endTicks: 0, keyframeTicks: [] };
   for await (const line of createInterface({ input: stdout })) {
@@ -102,20 +104,20 @@ async function readPackets(stdout: Readable): Promise<Packets> {
   };
 }
 
-type PacketTimes = Pick<Packets, 'count' | 'startTicks' | 'endTicks' | 'keyframeTicks'>;
+type PacketTimes = Pick<PacketTotals, 'count' | 'startTicks' | 'endTicks' | 'keyframeTicks'>;
 
 function addPacket(times: PacketTimes, line: string): void {
   const [, decoding = 0, presentation = NO_TIME, duration = 0] = line.split(',').map(Number);
   const start = presentation <= NO_TIME ? decoding : presentation;
   times.count += 1;
   times.endTicks = Math.max(times.endTicks, start + duration);
-  // Packets before zero are needed to decode the first picture, but cut away from what is shown.
+  // Packets before zero are needed to decode the first shown frame, but are not shown themselves.
   if (start < 0) return;
   times.startTicks = Math.min(times.startTicks, start);
   if (isKeyframe(line)) times.keyframeTicks.push(start);
 }
 
-/** The flags' lowest bit; they are left out when it is the only one. */
+/** The lowest bit of the flags; absent flags mean a keyframe. */
 function isKeyframe(line: string): boolean {
   const flags = /F=0x([0-9A-F]+)/.exec(line)?.[1];
   return flags === undefined || Number.parseInt(flags, 16) % 2 === 1;
@@ -126,18 +128,18 @@ function ratio(text: string | undefined): number {
   return denominator === 0 ? 0 : numerator / denominator;
 }
 
-/** A millisecond at least: a single picture without a duration is still a clip. */
-const durationSeconds = ({ startTicks, endTicks, secondsPerTick }: Packets): number =>
+/** A millisecond at least: a single frame without a duration is a video too. */
+const durationSeconds = ({ startTicks, endTicks, secondsPerTick }: PacketTotals): number =>
   Math.max((endTicks - startTicks) * secondsPerTick, 0.001) || 0.001;
 
-const keyframeSeconds = ({ keyframeTicks, startTicks, secondsPerTick }: Packets): number[] =>
+const keyframeSeconds = ({ keyframeTicks, startTicks, secondsPerTick }: PacketTotals): number[] =>
   keyframeTicks.map((ticks) => (ticks - startTicks) * secondsPerTick).sort((a, b) => a - b);
 
-/** Pixels more stretched than this are a damaged header, not a lens. */
+/** A pixel aspect ratio beyond this comes from a damaged header, not from an anamorphic lens. */
 const MAX_PIXEL_ASPECT = 8;
 
-/** The size of the pictures as shown: pixels made square, then turned as the file asks. */
-function displaySize({ width, height, pixelAspect }: Packets, log: string): { width: number; height: number } {
+/** The size of the frames as shown: with square pixels, rotated as the display matrix says. */
+function displaySize({ width, height, pixelAspect }: PacketTotals, log: string): { width: number; height: number } {
   const isPlausible = pixelAspect >= 1 / MAX_PIXEL_ASPECT && pixelAspect <= MAX_PIXEL_ASPECT;
   const shownWidth = Math.max(1, Math.round(isPlausible ? width * pixelAspect : width));
   const degrees = Number(/displaymatrix: rotation of (-?[\d.]+) degrees/.exec(aboutOutput(log))?.[1] ?? 0);
@@ -145,24 +147,24 @@ function displaySize({ width, height, pixelAspect }: Packets, log: string): { wi
   return isQuarterTurn ? { width: height, height: shownWidth } : { width: shownWidth, height };
 }
 
-/** Transparency, as the pixel format (yuva420p, rgba ...) or, in WebM, a tag says. */
+/** Transparency is announced by the pixel format (yuva420p, rgba ...) or, in WebM, by a tag. */
 function hasAlpha(log: string): boolean {
   const stream = aboutOutput(log);
   return /: Video: .*, (yuva|gbrap|rgba|argb|bgra|abgr|ya8|ya16|pal8)/.test(stream) || /alpha_mode *: *1/.test(stream);
 }
 
-/** The part of the log on the one stream that is read, not on the others in the file. */
+/** The part of the log on the selected stream, without the other streams of the file. */
 const aboutOutput = (log: string) => log.slice(Math.max(0, log.indexOf('Output #0')));
 
-function noPicture(log: string): Problem {
+function noFrames(log: string): Problem {
   return /Stream #0.*: Audio:/.test(log)
-    ? brokenMedia('The file has sound but no moving picture.')
+    ? brokenMedia('The file has sound but no video stream; send a video.')
     : brokenMedia('The video cannot be read; it may be damaged or cut short.');
 }
 
-function assertWithinLimits(packets: Packets, { maxPixels, maxVideoSeconds }: MediaLimits): void {
+function assertWithinLimits(packets: PacketTotals, { maxPixels, maxVideoSeconds }: MediaLimits): void {
   const pixels = packets.width * packets.height;
-  if (!(pixels > 0)) throw brokenMedia('The video does not say how large its pictures are.');
+  if (!(pixels > 0)) throw brokenMedia('The video does not state the size of its frames.');
   if (pixels > maxPixels) throw tooManyPixels('A frame of the video has', pixels, maxPixels);
   if (durationSeconds(packets) > maxVideoSeconds) throw videoTooLong(maxVideoSeconds);
 }

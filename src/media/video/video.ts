@@ -1,12 +1,12 @@
 import type { Readable } from 'node:stream';
 import { brokenMedia } from '../errors.js';
-import { type Frame, type FrameSampling, fitToShape } from '../frame.js';
+import { type Frame, type FrameSampling, fitToShape, type Size } from '../frame.js';
 import {
+  keyframeSecondsAt,
   keyframesSuffice,
-  lastShownSeconds,
-  momentsSeconds,
   planSampling,
   type SamplingPlan,
+  timestampsSeconds,
 } from '../frame-sampling.js';
 import type { MediaLimits } from '../limits.js';
 import type { VideoUpload } from '../upload.js';
@@ -21,25 +21,27 @@ export interface VideoOptions {
 }
 
 /**
- * The sampled moments of a clip, in order, as it is shown: turned upright, on white where it is transparent.
+ * Decodes the sampled frames of a video as a player shows them: rotated, with square pixels, transparent pixels over
+ * white.
  *
- * @throws Problem broken_media, too_many_pixels, video_too_long, decode_timeout, client_closed
+ * @returns frames of the size that `fitToShape` gives, ascending in time; at least one
+ * @throws Problem `broken_media`, `too_many_pixels`, `video_too_long`, `decode_timeout`, `client_closed`
  */
 export function decodeVideo(upload: Pick<VideoUpload, 'path' | 'format'>, options: VideoOptions): Promise<Frame[]> {
   const { ffmpeg, limits, signal } = options;
   const work = async () => {
     const { path, format } = upload;
-    // The clock starts when it is this clip's turn.
+    // Waiting for the semaphore does not count towards the time limit.
     const source: VideoSource = { path, format, limits, deadlineMs: performance.now() + limits.timeoutMs, signal };
     const info = await probeVideo(ffmpeg, source);
-    const frames = await readMoments(ffmpeg, source, info, options.sampling);
-    if (frames.length === 0) throw brokenMedia(`No picture of the video can be decoded (codec ${info.codec}).`);
+    const frames = await readSampledFrames(ffmpeg, source, info, options.sampling);
+    if (frames.length === 0) throw brokenMedia(`No frame of the video can be decoded (codec ${info.codec}).`);
     return frames;
   };
-  return ffmpeg.slots.use(work, { signal });
+  return ffmpeg.semaphore.use(work, { signal });
 }
 
-async function readMoments(
+async function readSampledFrames(
   ffmpeg: Ffmpeg,
   source: VideoSource,
   info: VideoInfo,
@@ -48,9 +50,9 @@ async function readMoments(
   const plan = planSampling(info.durationSeconds, sampling);
   const size = fitToShape(info.width, info.height, sampling);
   const keyframesOnly = canSkipToKeyframes(info) && keyframesSuffice(plan, info.keyframeSeconds);
-  const moments = momentsSeconds(plan);
-  const times = keyframesOnly ? lastShownSeconds(moments, info.keyframeSeconds) : moments;
-  const { output: pictures } = await ffmpeg.run({
+  const timestamps = timestampsSeconds(plan);
+  const times = keyframesOnly ? keyframeSecondsAt(timestamps, info.keyframeSeconds) : timestamps;
+  const { output: decoded } = await ffmpeg.run({
     input: {
       ...source,
       maxPixels: source.limits.maxPixels,
@@ -62,39 +64,39 @@ async function readMoments(
     logLevel: 'error',
     deadlineMs: source.deadlineMs,
     signal: source.signal,
-    consume: (stdout) => cutPictures(stdout, size.width * size.height * 3, plan.count),
+    consume: (stdout) => splitFrames(stdout, size.width * size.height * 3, plan.count),
   });
-  return holdLast(pictures, Math.min(sampling.minFrames, plan.count)).map((rgb, position) => ({
+  return repeatLast(decoded, Math.min(sampling.minFrames, plan.count)).map((rgb, position) => ({
     ...size,
     timeSeconds: times[position] ?? 0,
     rgb,
   }));
 }
 
-/** The decoders of ffmpeg 5 that skip what is not a keyframe when told to; the others decode it all the same. */
+/** The codecs whose decoders in ffmpeg 5 obey `-skip_frame nokey`; the others decode every frame. */
 const SKIPPING_CODECS = new Set(['h264', 'hevc', 'vp8', 'mpeg4', 'mpeg2video']);
 
 const canSkipToKeyframes = ({ codec, hasAlpha }: VideoInfo) => SKIPPING_CODECS.has(codec) && !hasAlpha;
 
 /**
- * A clip whose last pictures cannot be decoded still gives a model the frames it needs: as in a
- * player, the last picture stays on screen.
+ * Fills up to `minCount` frames with the last one, which a player keeps on screen when the end of a video cannot be
+ * decoded.
  */
-function holdLast(pictures: Uint8Array[], minCount: number): Uint8Array[] {
-  const last = pictures.at(-1);
+function repeatLast(frames: Uint8Array[], minCount: number): Uint8Array[] {
+  const last = frames.at(-1);
   if (last === undefined) return [];
-  return [...pictures, ...Array<Uint8Array>(Math.max(0, minCount - pictures.length)).fill(last)];
+  return [...frames, ...Array<Uint8Array>(Math.max(0, minCount - frames.length)).fill(last)];
 }
 
 /**
- * The filters from decoded pictures to what is read. `fps` shows at each output the picture
- * that is on screen in the middle of its span, which is the moment `momentsSeconds` tells.
+ * The filters from decoded to sampled frames. `fps` outputs for each span the frame shown in its middle, which is the
+ * timestamp that `timestampsSeconds` gives.
  */
 function filters(plan: SamplingPlan, { width, height }: Size, { hasAlpha, ...info }: VideoInfo): string {
-  // Area averages when making smaller; it would show blocks when making larger.
+  // `area` averages when shrinking, but shows blocks when enlarging.
   const flags = width < info.width ? 'area' : 'bicubic';
   return [
-    // A microsecond early, or a picture that comes exactly in the middle of a span would count for the next.
+    // A microsecond early, so that a frame exactly in the middle of a span counts for that span, not for the next.
     'settb=AVTB,setpts=PTS-STARTPTS-1',
     `fps=${(1 / plan.spacingSeconds).toFixed(9)}:eof_action=pass`,
     `scale=${width}:${height}:flags=${flags}`,
@@ -103,37 +105,32 @@ function filters(plan: SamplingPlan, { width, height }: Size, { hasAlpha, ...inf
   ].join(',');
 }
 
-/** The picture over a white copy of itself. */
+/** The frame over a white copy of itself. */
 const ON_WHITE =
-  'format=rgba,split[picture][copy];[copy]lutrgb=r=maxval:g=maxval:b=maxval:a=maxval[white];[white][picture]overlay=format=rgb';
+  'format=rgba,split[frame][copy];[copy]lutrgb=r=maxval:g=maxval:b=maxval:a=maxval[white];[white][frame]overlay=format=rgb';
 
-/** ffmpeg's own VP8 and VP9 decoders leave transparency out; the libvpx ones do not. */
+/** ffmpeg's own VP8 and VP9 decoders ignore transparency; those of libvpx do not. */
 function decoderOf({ codec, hasAlpha }: VideoInfo): string | undefined {
   if (!hasAlpha) return undefined;
   return { vp8: 'libvpx', vp9: 'libvpx-vp9' }[codec];
 }
 
-interface Size {
-  width: number;
-  height: number;
-}
-
-/** Cuts the stream of raw RGB into pictures. */
-async function cutPictures(stdout: Readable, pictureBytes: number, maxCount: number): Promise<Uint8Array[]> {
-  const pictures: Uint8Array[] = [];
-  let rgb = new Uint8Array(pictureBytes);
+/** Splits the stream of raw RGB into frames of `frameBytes`. */
+async function splitFrames(stdout: Readable, frameBytes: number, maxCount: number): Promise<Uint8Array[]> {
+  const frames: Uint8Array[] = [];
+  let rgb = new Uint8Array(frameBytes);
   let filled = 0;
   for await (const chunk of stdout as AsyncIterable<Buffer>) {
-    for (let read = 0; read < chunk.length && pictures.length < maxCount; ) {
-      const part = chunk.subarray(read, read + pictureBytes - filled);
+    for (let read = 0; read < chunk.length && frames.length < maxCount; ) {
+      const part = chunk.subarray(read, read + frameBytes - filled);
       rgb.set(part, filled);
       read += part.length;
       filled += part.length;
-      if (filled < pictureBytes) continue;
-      pictures.push(rgb);
-      rgb = new Uint8Array(pictureBytes);
+      if (filled < frameBytes) continue;
+      frames.push(rgb);
+      rgb = new Uint8Array(frameBytes);
       filled = 0;
     }
   }
-  return pictures;
+  return frames;
 }
