@@ -1,4 +1,6 @@
+import { type Connection, call } from './http.js';
 import type {
+  Deleted,
   Deletion,
   Embedding,
   Embeddings,
@@ -12,47 +14,51 @@ import type {
   NewItem,
   NewItems,
   Query,
-} from '../http/schemas/types.js';
-import { type Connection, call } from './http.js';
+} from './types.js';
 
 /**
- * A client for onespace, over fetch: one function for each thing the service does, typed by the schemas that
- * the service checks. What takes an input takes JSON, or a form of files and texts (`formOf`).
+ * A client for onespace over `fetch`, for Node.js and browsers: one function for each operation of the service. An
+ * input is JSON, or a form of files and texts (`formOf`). All of them throw `ServiceError` for an error reply.
  */
 
-export type * from '../http/schemas/types.js';
 export { type Connection, ServiceError } from './http.js';
+export type * from './types.js';
 
-/** One input, of one part or several, as one vector. */
-export const embed = (to: Connection, input: Input | FormData) => call<Embedding>(to, 'POST', '/embed', input);
+/** Embeds one input, of one part or several, as one vector. */
+export const embed = (to: Connection, input: Input | FormData): Promise<Embedding> =>
+  call<Embedding>(to, 'POST', '/embed', input);
 
-/** A vector, or an error, for each text, in their order. */
+/** Embeds several texts. @returns an embedding or an error for each, in their order */
 export async function embedTexts(to: Connection, texts: readonly string[]): Promise<Embeddings['results']> {
   const reply = await call<Embeddings>(to, 'POST', '/embed/text', { text: texts });
   return reply.results;
 }
 
-/** The nearest neighbours of anything, best first. */
+/** Searches the stored items. @returns the nearest, best first */
 export const retrieve = async (to: Connection, query: Query | FormData): Promise<Hits['results']> =>
   (await call<Hits>(to, 'POST', '/retrieve', query)).results;
 
-/** Embeds and stores; an item of the same id is replaced. */
-export const putItem = (to: Connection, item: NewItem | FormData) => call<Item>(to, 'POST', '/items', item);
+/** Embeds and stores one item; an item with the same id is replaced. */
+export const putItem = (to: Connection, item: NewItem | FormData): Promise<Item> =>
+  call<Item>(to, 'POST', '/items', item);
 
-/** Embeds and stores many with one write. @returns each as it is stored, or its own error, in their order */
+/** Embeds and stores many items with one write. @returns each as it is stored, or its own error, in their order */
 export const putItems = async (to: Connection, items: NewItems | FormData): Promise<Items['results']> =>
   (await call<Items>(to, 'POST', '/items', items)).results;
 
-export const getItem = (to: Connection, id: string, { withEmbedding = false } = {}) =>
+/** Reads one item. @throws ServiceError `not_found` */
+export const getItem = (to: Connection, id: string, { withEmbedding = false } = {}): Promise<Item> =>
   call<Item>(to, 'GET', `/items/${encodeURIComponent(id)}${withEmbedding ? '?include=embedding' : ''}`);
 
-export const deleteItem = (to: Connection, id: string) => call<void>(to, 'DELETE', `/items/${encodeURIComponent(id)}`);
+/** Deletes one item. @throws ServiceError `not_found` */
+export const deleteItem = (to: Connection, id: string): Promise<void> =>
+  call<void>(to, 'DELETE', `/items/${encodeURIComponent(id)}`);
 
-/** Deletes what a filter selects, or those of some ids. @returns how many there were */
+/** Deletes the items that a filter selects, or those with these ids. @returns how many were deleted */
 export const deleteItems = async (to: Connection, which: Deletion): Promise<number> =>
-  (await call<{ deleted: number }>(to, 'DELETE', '/items', which)).deleted;
+  (await call<Deleted>(to, 'DELETE', '/items', which)).deleted;
 
-/** Every item, ordered by id, fetched page by page while they are read. */
+/** Every item, ordered by id; the next page is fetched when the items before it have been read. */
 export async function* listItems(to: Connection, listing: ItemListing = {}): AsyncGenerator<Item> {
   for (let cursor = listing.cursor; ; ) {
     const query = Object.entries({ ...listing, cursor }).filter(([, value]) => value !== undefined);
@@ -63,9 +69,13 @@ export async function* listItems(to: Connection, listing: ItemListing = {}): Asy
   }
 }
 
-export const health = (to: Connection) => call<Health>(to, 'GET', '/health');
+/** The state of the service and its limits. @throws ServiceError when the default model cannot embed */
+export const health = (to: Connection): Promise<Health> => call<Health>(to, 'GET', '/health');
 
-/** Parts in their order as a form, with what stands beside them; objects go as JSON. */
+/**
+ * A form that brings files: `parts` (texts and files) in their order, and `fields` beside them, such as `id`,
+ * `metadata` or `top_k`. Fields that are objects are sent as JSON.
+ */
 export function formOf(parts: readonly (string | Blob)[], fields: Record<string, unknown> = {}): FormData {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) {

@@ -86,6 +86,15 @@ describe('a service that asks to come back later', () => {
     bare.close();
   });
 
+  it('is not waited for once the signal aborts', async () => {
+    const bare = await bareServer([(response) => response.writeHead(503, { 'retry-after': '9' }).end('{}')]);
+    const started = performance.now();
+    const signal = AbortSignal.timeout(200);
+    await expect(health({ url: bare.url, signal })).rejects.toMatchObject({ name: 'TimeoutError' });
+    expect(performance.now() - started).toBeLessThan(5_000);
+    bare.close();
+  });
+
   it('is asked only so often', async () => {
     const bare = await bareServer([later, later]);
     await expect(health({ url: bare.url, maxAttempts: 2 })).rejects.toMatchObject({ problem: { status: 503 } });
