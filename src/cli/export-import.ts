@@ -1,12 +1,11 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { open } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { pino } from 'pino';
 import type { Modality } from '../common/modality.js';
 import { toUnitVector } from '../common/vector.js';
 import { type Config, loadConfig } from '../config.js';
+import { linesOf } from '../lib/lines.js';
 import { findModel, modelFolders } from '../models/catalog.js';
 import { Metrics } from '../observability/metrics.js';
 import { modelSources } from '../serving/model-registry.js';
@@ -61,7 +60,7 @@ export async function importStore(file: string): Promise<number> {
   try {
     const progress = new Progress('importing', total);
     let before = 0;
-    return await importLines(store, createInterface({ input: createReadStream(file) }), (stored) => {
+    return await importLines(store, linesOf(createReadStream(file)), (stored) => {
       progress.advance(stored - before);
       before = stored;
     });
@@ -112,8 +111,7 @@ function checkOrigin({ dimension, binding: found }: ChromaCollection, { model, r
 }
 
 async function countLines(file: string): Promise<number> {
-  const handle = await open(file);
   let lines = 0;
-  for await (const line of handle.readLines()) if (line.trim() !== '') lines++;
+  for await (const line of linesOf(createReadStream(file))) if (line.trim() !== '') lines++;
   return lines;
 }

@@ -36,6 +36,24 @@ describe('onespace export and import', () => {
     expect(await readFile(again, 'utf8')).toBe(await readFile(file, 'utf8'));
   });
 
+  it('keep line and paragraph separators inside a text, which JSON leaves unescaped', async () => {
+    const text = 'one\u2028two\u2029three\u0085four\r\nfive';
+    const server = await startServer({ DATA_DIR: path.join(folder, 'separators') });
+    await server.json('/items', { id: 'a', text, metadata: { text } });
+    await server.json('/items', { id: 'b', text: 'another' });
+    await server.close();
+    const file = path.join(folder, 'separators.jsonl');
+    await cli('separators', 'export', file);
+    expect(await readFile(file, 'utf8')).toContain('\u2028');
+
+    const imported = await cli('copy', 'import', file);
+    expect(imported.stdout).toBe('2 imported\n');
+    expect(imported.stderr).toContain('2/2');
+    const again = path.join(folder, 'separators-again.jsonl');
+    await cli('copy', 'export', again);
+    expect(await readFile(again, 'utf8')).toBe(await readFile(file, 'utf8'));
+  });
+
   it('refuse what is not an export, naming the line', async () => {
     await expect(cli('three', 'import', 'package.json')).rejects.toThrow(/Line 1 is not an item/);
   });
