@@ -2,7 +2,7 @@ import type { Problem } from '../common/errors.js';
 import type { Modality } from '../common/modality.js';
 import { exactlyOne } from '../inputs/exactly-one.js';
 import { INPUT_NAMES, type JsonInput, type JsonInputs } from '../inputs/json-input.js';
-import { type InputPart, textOf } from '../inputs/part.js';
+import type { InputPart } from '../inputs/part.js';
 import type { OpenContext } from '../inputs/url/media-url.js';
 import type { Metadata } from '../store/vector-store.js';
 
@@ -60,4 +60,10 @@ export class ItemResolver {
 export function describe(parts: readonly InputPart[], metadata: Metadata | undefined, filename?: string): Metadata {
   const text = textOf(parts);
   return { ...(filename === undefined ? {} : { filename }), ...(text === undefined ? {} : { text }), ...metadata };
+}
+
+/** The texts among the parts, one a line; undefined when there are none. */
+function textOf(parts: readonly InputPart[]): string | undefined {
+  const texts = parts.flatMap((part) => ('text' in part ? [part.text] : []));
+  return texts.length === 0 ? undefined : texts.join('\n');
 }

@@ -1,6 +1,7 @@
 import { Problem } from '../common/errors.js';
 import { type Config, listOf } from '../config.js';
-import { directRouter, type Router } from './router.js';
+import { putItems } from '../items/put-items.js';
+import type { Router } from './router.js';
 import type { ServedModel } from './served-model.js';
 
 /** The names or folders of the models to serve; the first is the default. */
@@ -59,3 +60,11 @@ export class ModelRegistry {
     await Promise.all(this.all.map((model) => model.close()));
   }
 }
+
+/** Every request goes to the model that it chose. A rollout replaces this router while it lasts. */
+export const directRouter: Router = {
+  search: async (request, { model }, context) => ({ results: await model.search.search(request, context), model }),
+  put: (model, items, options, context) => putItems(model, items, options, context),
+  delete: (model, ids) => model.store.delete(ids),
+  deleteWhere: (model, filter) => model.store.deleteWhere(filter),
+};

@@ -1,7 +1,7 @@
 import type { Problem } from '../common/errors.js';
 import type { CallContext } from '../embedding/call-context.js';
 import type { NewItem } from '../items/new-item.js';
-import { type PutOptions, putItems } from '../items/put-items.js';
+import type { PutOptions } from '../items/put-items.js';
 import type { SearchRequest, SearchResult } from '../search/search.js';
 import type { Filter, Item } from '../store/vector-store.js';
 import type { ServedModel } from './served-model.js';
@@ -38,11 +38,3 @@ export interface Router {
   /** @returns how many items the filter selected */
   deleteWhere(model: ServedModel, filter: Filter): Promise<number>;
 }
-
-/** Every request goes to the model that it chose. A rollout replaces this router while it lasts. */
-export const directRouter: Router = {
-  search: async (request, { model }, context) => ({ results: await model.search.search(request, context), model }),
-  put: (model, items, options, context) => putItems(model, items, options, context),
-  delete: (model, ids) => model.store.delete(ids),
-  deleteWhere: (model, filter) => model.store.deleteWhere(filter),
-};
