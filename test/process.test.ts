@@ -27,7 +27,7 @@ const start = (settings: Record<string, string> = {}) => {
   return running;
 };
 
-/** The service as a process of its own, ready at the URL it prints. */
+/** Starts the service as a process, and waits until it prints its URL. */
 async function serve(): Promise<{ child: ChildProcess; url: string; logs: Record<string, unknown>[] }> {
   const child = start();
   const logs: Record<string, unknown>[] = [];
@@ -49,7 +49,7 @@ function postFile(url: string, file: Buffer): Promise<Response> {
 }
 
 describe('the process', () => {
-  it('finishes what it accepted when told to stop, then ends with success', async () => {
+  it('finishes accepted requests on SIGTERM, then exits with 0', async () => {
     const { child, url } = await serve();
     const clip = await mp4('testsrc=duration=8:size=1280x720:rate=25');
     const replies = Array.from({ length: 6 }, () => postFile(`${url}/embed/video`, clip));
@@ -62,7 +62,7 @@ describe('the process', () => {
     expect(await exit).toEqual([0, null]);
   });
 
-  it('has after kill -9 what it acknowledged before', async () => {
+  it('has every acknowledged write after kill -9', async () => {
     const first = await serve();
     for (let i = 0; i < 5; i++) await postJson(`${first.url}/items`, { id: `item ${i}`, text: `a thing number ${i}` });
     await fetch(`${first.url}/items/item%203`, { method: 'DELETE' });
@@ -76,7 +76,7 @@ describe('the process', () => {
     expect(await reply.json()).toMatchObject({ results: [{ id: 'item 4', modal_type: 'text' }] });
   });
 
-  it('logs a line of JSON per request with the id its reply carries', async () => {
+  it('logs one line of JSON per request, with the request id of the reply', async () => {
     const { url, logs } = await serve();
     const requestId = (await fetch(`${url}/nothing`)).headers.get('x-request-id');
     await expect
@@ -87,7 +87,7 @@ describe('the process', () => {
   it.each([
     [{ PORT: 'eighty' }, /PORT=eighty: must be integer/],
     [{ MODEL: 'no-such-model' }, /There is no model "no-such-model"/],
-  ])('says what is wrong with %j and ends with a failure', async (settings, message) => {
+  ])('reports what is wrong with %j, and exits with an error', async (settings, message) => {
     const child = start(settings as Record<string, string>);
     let stderr = '';
     child.stderr?.on('data', (chunk) => {

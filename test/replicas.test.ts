@@ -69,8 +69,8 @@ async function idsFrom(url: string): Promise<string[]> {
   return items.map(({ id }) => id);
 }
 
-// Without HAProxy or the Chroma package there is nothing to test on.
-describe.skipIf(chroma === undefined)('two replicas on one Chroma, behind HAProxy', () => {
+// The tests need HAProxy and the Chroma package.
+describe.skipIf(chroma === undefined)('two replicas that share one Chroma server, behind HAProxy', () => {
   beforeAll(async () => {
     const one = await startReplica('one', chroma as ChromaServer);
     const two = await startReplica('two', chroma as ChromaServer);
@@ -87,7 +87,7 @@ describe.skipIf(chroma === undefined)('two replicas on one Chroma, behind HAProx
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('what one writes, the other reads and finds', async () => {
+  it('each reads and finds what the other writes', async () => {
     expect((await store(first, 'shared', 'a red car')).status).toBe(201);
     const reply = await fetch(`${second}/retrieve`, {
       method: 'POST',
@@ -97,7 +97,7 @@ describe.skipIf(chroma === undefined)('two replicas on one Chroma, behind HAProx
     expect(await reply.json()).toMatchObject({ results: [{ id: 'shared' }] });
   });
 
-  it('one of them dies under load: no acknowledged write is lost, and the other serves on', async () => {
+  it('lose no acknowledged write when one is killed under load, and the other keeps serving', async () => {
     const acknowledged: string[] = [];
     let sent = 0;
     const client = async () => {
@@ -109,13 +109,13 @@ describe.skipIf(chroma === undefined)('two replicas on one Chroma, behind HAProx
       }
     };
     await Promise.all(Array.from({ length: 6 }, client));
-    // Those that were on their way to the one that died are the most that may have failed.
+    // At most the requests in flight to the killed replica may have failed.
     expect(acknowledged.length).toBeGreaterThanOrEqual(114);
     expect(await idsFrom(balancer)).toEqual(expect.arrayContaining(acknowledged));
     expect((await store(balancer, 'afterwards', 'still here')).status).toBe(201);
   }, 120_000);
 
-  it('Chroma goes down: storing says 503, embedding goes on', async () => {
+  it('answer writes with 503 while Chroma is down, and keep embedding', async () => {
     await chroma?.stop();
     expect((await store(second, 'nowhere', 'text')).status).toBe(503);
     const reply = await fetch(`${second}/embed/text?text=cat`, { method: 'POST' });

@@ -6,7 +6,7 @@ import { buildApp } from '../src/app.js';
 import type { ProblemDocument } from '../src/common/errors.js';
 import { loadConfig } from '../src/config.js';
 
-/** A real service on a free port of this machine, with a data folder of its own. */
+/** A real service on a free loopback port, with a data folder of its own. */
 export interface TestServer {
   app: FastifyInstance;
   url: string;
@@ -49,7 +49,7 @@ function toForm(parts: Record<string, string | Uint8Array>): FormData {
   return form;
 }
 
-/** The problem document of a reply, with what must hold of each of them asserted. */
+/** The problem document of a reply, after the checks that hold for every problem. */
 export async function problemOf(response: Response): Promise<ProblemDocument> {
   const problem = (await response.json()) as ProblemDocument;
   const type = response.headers.get('content-type');

@@ -10,7 +10,7 @@ import { writeTinyGemma } from './tiny/gemma.js';
 let folder: string;
 let server: TestServer;
 let direct: Awaited<ReturnType<typeof openGemma>>;
-/** How requests name the second model. */
+/** The name of the second model in requests. */
 let gemma: string;
 
 beforeAll(async () => {
@@ -36,8 +36,8 @@ interface Results {
   results: { id: string; score: number }[];
 }
 
-describe('the bundled model and one of the hub, side by side', () => {
-  it('each give their own vectors', async () => {
+describe('the bundled model and a model of the hub in one service', () => {
+  it('return different vectors', async () => {
     const own = await server.json('/embed', { text: 'Mars' });
     const other = await server.json('/embed', { text: 'Mars', model: gemma });
     expect(own.headers.get('x-onespace-model')).toBe(THIS);
@@ -48,7 +48,7 @@ describe('the bundled model and one of the hub, side by side', () => {
     );
   });
 
-  it('each find what was stored for them, and nothing of the other', async () => {
+  it('find what was stored for them, and nothing of the other', async () => {
     const cat = await readFile('samples/images/cat.jpg');
     await server.form('/items', { id: 'mini-cat', 'cat.jpg': cat });
     await server.form('/items', { id: 'gemma-cat', model: gemma, 'cat.jpg': cat });

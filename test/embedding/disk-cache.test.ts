@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 describe('DiskCache', () => {
-  it('remembers, also after it was closed and opened again', async () => {
+  it('keeps its entries when it is closed and opened again', async () => {
     const cache = DiskCache.open(folder, 1e6, codec);
     cache.set('a', 'one');
     await cache.written();
@@ -29,7 +29,7 @@ describe('DiskCache', () => {
     await again.close();
   });
 
-  it('stays within its bytes; what is used survives what is not', async () => {
+  it('stays within its byte limit, and evicts the least recently used entries', async () => {
     const cache = DiskCache.open(folder, 100_000, codec);
     cache.set('used', 'x'.repeat(1000));
     cache.set('unused', 'x'.repeat(1000));

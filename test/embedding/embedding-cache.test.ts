@@ -12,7 +12,7 @@ const lookups = async (of: Metrics) =>
   Object.fromEntries((await of.cacheLookups.get()).values.map(({ labels, value }) => [labels.outcome, value]));
 
 describe('EmbeddingCache', () => {
-  it('computes once and remembers', async () => {
+  it('computes a value once', async () => {
     const counts = metrics();
     const cache = new EmbeddingCache<string>(1000, () => 10, counts);
     let computed = 0;
@@ -22,7 +22,7 @@ describe('EmbeddingCache', () => {
     expect(await lookups(counts)).toEqual({ miss: 1, hit: 1 });
   });
 
-  it('drops the least recently used first when it is full', async () => {
+  it('evicts the least recently used entry when it is full', async () => {
     const cache = new EmbeddingCache<string>(20, () => 10, metrics());
     const computed: string[] = [];
     const get = (key: string) =>
@@ -34,7 +34,7 @@ describe('EmbeddingCache', () => {
     expect(computed).toEqual(['a', 'b', 'c', 'b']);
   });
 
-  it('keeps nothing when it has no room, but still shares computations under way', async () => {
+  it('stores nothing at a limit of zero, but still shares computations in progress', async () => {
     const counts = metrics();
     const cache = new EmbeddingCache<number>(0, () => 1, counts);
     let computed = 0;
@@ -47,7 +47,7 @@ describe('EmbeddingCache', () => {
     expect(await lookups(counts)).toEqual({ miss: 2, shared: 1 });
   });
 
-  it('aborts a computation only when every caller that waits for it has gone', async () => {
+  it('aborts a computation only when all its callers have disconnected', async () => {
     const cache = new EmbeddingCache<string>(100, () => 1, metrics());
     const [first, second] = [new AbortController(), new AbortController()];
     let flight: AbortSignal | undefined;
@@ -76,7 +76,7 @@ describe('EmbeddingCache', () => {
     expect(await four).toBe('fresh');
   });
 
-  it('finds on disk what memory has evicted', async () => {
+  it('reads from disk an entry that is not in memory', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'onespace-cache-'));
     const codec = { encode: (text: string) => Buffer.from(text), decode: (bytes: Buffer) => bytes.toString() };
     const disk = DiskCache.open(folder, 1e6, codec);
@@ -92,7 +92,7 @@ describe('EmbeddingCache', () => {
     await rm(folder, { recursive: true });
   });
 
-  it('does not remember a failure', async () => {
+  it('does not cache a failure', async () => {
     const cache = new EmbeddingCache<string>(100, () => 1, metrics());
     await expect(cache.get('a', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
     expect(await cache.get('a', async () => 'yes')).toBe('yes');

@@ -7,7 +7,7 @@ describe('AdmissionControl', () => {
     return { permits: new AdmissionControl({ requests, bytes }, (reason) => refused.push(reason)), refused };
   };
 
-  it('refuses beyond the requests allowed, until one gives its permit back', () => {
+  it('refuses requests beyond the limit until a permit is released', () => {
     const { permits, refused } = make(2, 1000);
     const giveBack = permits.take(1);
     permits.take(1);
@@ -19,7 +19,7 @@ describe('AdmissionControl', () => {
     expect(() => permits.take(1)).toThrow(/2 requests are already under way/);
   });
 
-  it('refuses beyond the bytes allowed, but never one request alone', () => {
+  it('refuses bytes beyond the limit, but never a request that runs alone', () => {
     const { permits, refused } = make(10, 100);
     const giveBack = permits.take(500);
     expect(() => permits.take(1)).toThrow(/try again/);

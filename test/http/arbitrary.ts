@@ -22,21 +22,21 @@ export interface Schema {
   pattern?: string;
 }
 
-/** Where values need not be long to be odd. */
+/** Short values suffice to be unusual. */
 const MAX_GENERATED_ITEMS = 4;
 const MAX_GENERATED_CHARACTERS = 40;
-/** A mistake in about one value of so many: most requests get past the first check. */
+/** About one value in this many is invalid, so that most requests pass the first check. */
 const ONE_MISTAKE_IN = 12;
 
 const PIXEL = 'data:image/gif;base64,R0lGODlhAQABAIAAAP8AAAAAACwAAAAAAQABAAACAkQBADs=';
 const URLS = [PIXEL, PIXEL, 'data:;base64,AAAA', 'data:,a', 'https://example.com/a.png', 'data:image/png;base64,%%'];
 const ODD_STRINGS = ['', ' ', '\u0000', '\ud800', '__proto__', '../../etc/passwd', '🦊', 'null', '%00', '{"$gt":1}'];
 
-/** Values of a schema, some of them wrong somewhere. */
+/** Generates values of a schema, some of them invalid somewhere. */
 export class Arbitraries {
   constructor(private readonly components: Record<string, Schema>) {}
 
-  /** Mostly what the schema asks for, now and then something else. */
+  /** Mostly a value of the schema, sometimes another one. */
   value(schema: Schema): fc.Arbitrary<unknown> {
     return fc.oneof(
       { weight: ONE_MISTAKE_IN, arbitrary: this.valid(schema) },
@@ -79,7 +79,7 @@ export class Arbitraries {
     }
     const known = fc.record(Object.fromEntries(all), { requiredKeys: required as never });
     const chosen = fc.subarray(Object.keys(properties), { maxLength: Math.min(3, all.length) });
-    // Of many optional fields a few at a time: with all of them most requests would contradict themselves.
+    // Only a few of many optional fields: with all of them, most requests would contradict themselves.
     const few = fc.tuple(known, chosen).map(([value, names]) => {
       const kept = new Set([...names, ...required]);
       return Object.fromEntries(Object.entries(value).filter(([name]) => kept.has(name)));

@@ -7,7 +7,7 @@ import { problemOf, startServer, type TestServer } from '../server.js';
 const WRITER = 'a-key-that-may-write';
 const READER = 'a-key-that-may-read';
 
-/** A port that was free a moment ago. */
+/** A port that was free when this function returned. */
 async function freePort(): Promise<string> {
   const holder: Server = createServer().listen(0, '127.0.0.1');
   await once(holder, 'listening');
@@ -16,7 +16,7 @@ async function freePort(): Promise<string> {
   return String(port);
 }
 
-/** A request made by hand: unlike fetch, it may say any host and origin. */
+/** A request with node:http, which unlike fetch may send any Host and Origin header. */
 async function request(server: TestServer, headers: Record<string, string>, method: 'GET' | 'POST' = 'POST') {
   const body = method === 'POST' ? { payload: { text: 'a cat' } } : {};
   const url = method === 'POST' ? '/embed' : '/items';
@@ -41,7 +41,7 @@ describe('a service with keys', () => {
       body: body === undefined ? null : JSON.stringify(body),
     });
 
-  it.each(['/health', '/openapi.json', '/docs/'])('shows %s to everybody', async (route) => {
+  it.each(['/health', '/openapi.json', '/docs/'])('serves %s without a key', async (route) => {
     const response = await fetch(server.url + route);
     expect(response.status).toBe(200);
     await response.text();
@@ -55,7 +55,7 @@ describe('a service with keys', () => {
     ['POST', '/v1/embeddings'],
     ['GET', '/v1/models'],
     ['GET', '/metrics'],
-  ])('asks for a key at %s %s', async (method, route) => {
+  ])('requires a key for %s %s', async (method, route) => {
     for (const key of [undefined, 'not-a-key-of-this-service']) {
       const response = await call(method, route, key, method === 'POST' ? { text: 'a' } : undefined);
       expect(response.headers.get('www-authenticate')).toBe('Bearer');
@@ -63,7 +63,7 @@ describe('a service with keys', () => {
     }
   });
 
-  it('lets a read-only key embed and search, and a full one write too', async () => {
+  it('allows a read-only key to embed and search, and a full key also to write', async () => {
     const item = { id: 'a', text: 'a cat' };
     expect(await problemOf(await call('POST', '/items', READER, item))).toMatchObject({
       status: 403,
@@ -76,7 +76,7 @@ describe('a service with keys', () => {
     expect((await call('DELETE', '/items/a', WRITER)).status).toBe(204);
   });
 
-  it('lets a full key administer, and a read-only one look', async () => {
+  it('allows a full key to administer, and a read-only key to read the state', async () => {
     const share = { share_percent: 10 };
     expect(await problemOf(await call('GET', '/admin/rollout'))).toMatchObject({ status: 401 });
     expect(await problemOf(await call('PATCH', '/admin/rollout', READER, share))).toMatchObject({ status: 403 });
@@ -84,16 +84,16 @@ describe('a service with keys', () => {
     expect(await problemOf(await call('PATCH', '/admin/rollout', WRITER, share))).toMatchObject({ status: 409 });
   });
 
-  it('takes the key in x-api-key as well', async () => {
+  it('accepts the key in x-api-key too', async () => {
     const response = await fetch(`${server.url}/items`, { headers: { 'x-api-key': READER } });
     expect(response.status).toBe(200);
   });
 
-  it('shows the error to clients of the OpenAI interface', async () => {
+  it('reports the error to clients of the OpenAI interface', async () => {
     expect(await problemOf(await call('GET', '/v1/models'))).toMatchObject({ error: { type: 'authentication_error' } });
   });
 
-  it('limits the rate of each key by itself', async () => {
+  it('limits the rate of each key separately', async () => {
     const statuses = [];
     for (let i = 0; i < 21; i++) statuses.push((await call('GET', '/items?limit=1', READER)).status);
     expect(statuses).toContain(429);
@@ -105,21 +105,21 @@ describe('a service with keys', () => {
   });
 });
 
-describe('a service without keys on this machine', () => {
+describe('a service without keys on the loopback interface', () => {
   let server: TestServer;
   beforeAll(async () => {
     server = await startServer({ CORS_ORIGINS: 'https://app.example.com' });
   });
   afterAll(() => server.close());
 
-  it('answers to localhost by every name, and to no other', async () => {
+  it('accepts every host name of the loopback interface, and no other', async () => {
     for (const host of ['localhost', 'localhost:8000', '127.0.0.1:8000', '[::1]:8000'])
       expect(await request(server, { host })).toMatchObject({ status: 200 });
     for (const host of ['evil.example.com', 'localhost.example.com', '192.168.0.1'])
       expect(await request(server, { host })).toMatchObject({ status: 403, code: 'forbidden' });
   });
 
-  it('takes no forms from pages of other origins', async () => {
+  it('refuses forms from pages of other origins', async () => {
     const host = 'localhost:8000';
     for (const origin of ['http://localhost:8000', 'https://app.example.com'])
       expect(await request(server, { host, origin })).toMatchObject({ status: 200 });
@@ -127,7 +127,7 @@ describe('a service without keys on this machine', () => {
       expect(await request(server, { host, origin })).toMatchObject({ status: 403, code: 'forbidden' });
   });
 
-  it('tells browsers to let pages of listed origins read, and of no others', async () => {
+  it('sends CORS headers for listed origins only', async () => {
     const host = 'localhost:8000';
     const allowed = await request(server, { host, origin: 'https://app.example.com' }, 'GET');
     expect(allowed.headers['access-control-allow-origin']).toBe('https://app.example.com');
@@ -149,8 +149,8 @@ describe('a service without keys on this machine', () => {
   });
 });
 
-describe('a service without keys that other machines reach', () => {
-  it('lets nobody put another model in place', async () => {
+describe('a service without keys that other machines can reach', () => {
+  it('refuses every administrative request', async () => {
     const server = await startServer({ HOST: '0.0.0.0', ALLOW_ANONYMOUS: 'true' });
     const refused = await fetch(`${server.url}/admin/rollout`, { method: 'DELETE' });
     expect(await problemOf(refused)).toMatchObject({ status: 403, code: 'forbidden' });
@@ -158,8 +158,8 @@ describe('a service without keys that other machines reach', () => {
   });
 });
 
-describe('a service with a port for its operator', () => {
-  it('serves health and metrics there, without keys, and metrics nowhere else', async () => {
+describe('a service with an admin port', () => {
+  it('serves health and metrics there without keys, and metrics only there', async () => {
     const ADMIN_PORT = await freePort();
     const server = await startServer({ API_KEYS: WRITER, ADMIN_PORT });
     const admin = `http://127.0.0.1:${ADMIN_PORT}`;

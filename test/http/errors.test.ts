@@ -18,7 +18,7 @@ interface RawReply {
   problem: ProblemDocument;
 }
 
-/** Writes to a bare socket, piece by piece, until the service has had enough. */
+/** Writes to a TCP socket, piece by piece, until the service closes it. */
 async function raw(pieces: readonly string[], pauseMs = 0): Promise<RawReply> {
   const { hostname, port } = new URL(server.url);
   const socket = connect({ host: hostname, port: Number(port) });
@@ -39,7 +39,7 @@ async function raw(pieces: readonly string[], pauseMs = 0): Promise<RawReply> {
   return { status: Number(headers.split(' ')[1]), headers, problem };
 }
 
-describe('what never becomes a request', () => {
+describe('input that never becomes a request', () => {
   it('is answered with a problem document when it is not HTTP', async () => {
     expect(await raw(['GARBAGE\r\n\r\n'])).toMatchObject({ status: 400, problem: { code: 'invalid_request' } });
   });
@@ -49,7 +49,7 @@ describe('what never becomes a request', () => {
     expect(reply).toMatchObject({ status: 431, problem: { code: 'headers_too_large' } });
   });
 
-  it('is answered with 408 when its headers trickle in', async () => {
+  it('is answered with 408 when its headers arrive too slowly', async () => {
     const trickle = [
       'POST /embed HTTP/1.1\r\n',
       'host: localhost\r\n',
@@ -66,13 +66,13 @@ describe('what never becomes a request', () => {
       'multipart/form-data; boundary=b',
       '--b\r\ncontent-disposition: form-data; name="f"; filename="f"\r\n\r\n',
     ],
-  ])('is answered with 408 when its body trickles in: %s', async (_, type, start) => {
+  ])('is answered with 408 when its body arrives too slowly: %s', async (_, type, start) => {
     const head = `POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${type}\r\ncontent-length: 100000\r\n\r\n`;
     const reply = await raw([head, start, ...Array<string>(100).fill('a')], 100);
     expect(reply).toMatchObject({ status: 408, problem: { code: 'request_timeout' } });
   });
 
-  it('gives a slow client no permit to keep', async () => {
+  it('releases the permits of slow clients', async () => {
     const replies = await Promise.all(
       Array.from({ length: 8 }, (_, i) => server.json('/embed', { text: `text ${i}` })),
     );
@@ -86,39 +86,39 @@ describe('errors of the framework', () => {
     ['PUT', '/items', 'DELETE, GET, HEAD, POST'],
     ['POST', '/items/some%20id', 'DELETE, GET, HEAD'],
     ['DELETE', '/v1/models', 'GET, HEAD'],
-  ])('%s %s is told which methods there are', async (method, route, allow) => {
+  ])('%s %s is answered with the allowed methods', async (method, route, allow) => {
     const response = await fetch(server.url + route, { method });
     expect(response.headers.get('allow')).toBe(allow);
     expect(await problemOf(response)).toMatchObject({ status: 405, code: 'method_not_allowed' });
   });
 
-  it('a path that cannot be decoded is a problem document', async () => {
+  it('a path that cannot be decoded is answered with a problem document', async () => {
     const response = await fetch(`${server.url}/items/%E0%A4%A`);
     expect(await problemOf(response)).toMatchObject({ status: 400, code: 'invalid_request' });
   });
 
-  it('an id of the longest kind is looked for, and a longer one refused', async () => {
+  it('an id of the maximum length is looked up, and a longer one refused', async () => {
     const response = await fetch(`${server.url}/items/${encodeURIComponent('ä'.repeat(256))}`);
     expect(await problemOf(response)).toMatchObject({ status: 404, code: 'not_found' });
     const longer = await fetch(`${server.url}/items/${encodeURIComponent('ä'.repeat(257))}`);
     expect(await problemOf(longer)).toMatchObject({ status: 400, field: 'id' });
   });
 
-  it('a JSON body over the limit is 413', async () => {
+  it('a JSON body over the limit is answered with 413', async () => {
     const response = await server.json('/embed', { text: 'a'.repeat(17_000_000) });
     expect(await problemOf(response)).toMatchObject({ status: 413, code: 'too_large' });
   });
 
   it.each([
     ['without a boundary', 'multipart/form-data', 'abc'],
-    ['cut short', 'multipart/form-data; boundary=b', '--b\r\ncontent-disposition: form-data; name="f"\r\n\r\nabc'],
+    ['truncated', 'multipart/form-data; boundary=b', '--b\r\ncontent-disposition: form-data; name="f"\r\n\r\nabc'],
     [
-      'cut short within a file',
+      'truncated within a file',
       'multipart/form-data; boundary=b',
       '--b\r\ncontent-disposition: form-data; name="f"; filename="f"\r\n\r\nabc\r\n',
     ],
     [
-      'with a field named like a prototype',
+      'with a field named __proto__',
       'multipart/form-data; boundary=b',
       '--b\r\ncontent-disposition: form-data; name="__proto__"\r\n\r\nabc\r\n--b--\r\n',
     ],
@@ -127,12 +127,12 @@ describe('errors of the framework', () => {
       'multipart/form-data; boundary=b',
       '--b\r\ncontent-disposition: form-data; name="f"\r\ncontent-type: application/json\r\n\r\n{\r\n--b--\r\n',
     ],
-  ])('a form %s is 400', async (_, type, body) => {
+  ])('a form %s is answered with 400', async (_, type, body) => {
     const response = await fetch(`${server.url}/embed`, { method: 'POST', headers: { 'content-type': type }, body });
     expect(await problemOf(response)).toMatchObject({ status: 400, code: 'invalid_request' });
   });
 
-  it('a form of 10,000 parts is 413', async () => {
+  it('a form of 10,000 parts is answered with 413', async () => {
     const form = new FormData();
     for (let i = 0; i < 10_000; i++) form.append('text', 'a');
     const response = await fetch(`${server.url}/embed`, { method: 'POST', body: form });
@@ -140,7 +140,7 @@ describe('errors of the framework', () => {
   });
 });
 
-describe('what a caller is told of a wrong field', () => {
+describe('the error for an invalid field', () => {
   it.each([
     ['/embed/text', { text: 5 }, 'body.text must be string or array; received a number.'],
     ['/embed/text', { text: ['a', null] }, 'body.text.1 must be string; received null.'],
@@ -163,11 +163,11 @@ describe('what a caller is told of a wrong field', () => {
   });
 });
 
-describe('a service that is closing', () => {
-  it('answers what still comes with 503 as a problem document', async () => {
+describe('a service that is shutting down', () => {
+  it('answers new requests with 503 and a problem document', async () => {
     const closing = await startServer();
     const { hostname, port } = new URL(closing.url);
-    // A connection that is open before, and whose request ends after, the service begins to close.
+    // The connection opens before the service starts to shut down, and its request ends after.
     const socket = connect({ host: hostname, port: Number(port) });
     await once(socket, 'connect');
     socket.write('GET /health HTTP/1.1\r\nhost: localhost\r\n');

@@ -30,7 +30,7 @@ const operations = () =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, ...operation })),
   );
 
-/** Every example of a JSON body, as it stands in the document. */
+/** Every example of a JSON body in the document. */
 const examples = () =>
   operations().flatMap(({ path, method, requestBody }) => {
     const media = requestBody?.content['application/json'];
@@ -39,12 +39,12 @@ const examples = () =>
   });
 
 describe('the OpenAPI document', () => {
-  // To refresh the committed copy: npm run openapi
-  it('is the committed one', async () => {
+  // `npm run openapi` updates the committed copy.
+  it('equals the committed one', async () => {
     await expect(`${JSON.stringify(document, null, 2)}\n`).toMatchFileSnapshot('../../docs/openapi.json');
   });
 
-  it('is clean to a linter that sees what is wrong', async () => {
+  it('passes a linter that reports violations', async () => {
     const config = await createConfig({ extends: ['recommended-strict'] });
     const complaints = async (source: string) => {
       const found = await lintFromString({ source, config });
@@ -94,7 +94,7 @@ describe('the OpenAPI document', () => {
     ]);
   });
 
-  it('has examples that work when pasted', async () => {
+  it('has examples that the service accepts', async () => {
     expect(examples().length).toBeGreaterThanOrEqual(12);
     for (const { path, method, body } of examples()) {
       const response = await fetch(server.url + path, {
@@ -106,7 +106,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  it('has a page that needs nothing from elsewhere', async () => {
+  it('has a page that loads nothing from other hosts', async () => {
     const page = await (await fetch(`${server.url}/docs/`)).text();
     const links = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, link = '']) => link);
     expect(links.length).toBeGreaterThan(3);

@@ -4,9 +4,9 @@ import type { ProblemDocument } from '../../src/common/errors.js';
 import { startServer, type TestServer } from '../server.js';
 import { Arbitraries, type Schema } from './arbitrary.js';
 
-/** More by command: PROPERTY_REQUESTS=5000 npx vitest run test/routes/properties.test.ts */
+/** A longer run: PROPERTY_REQUESTS=5000 npx vitest run test/http/properties.test.ts */
 const REQUESTS = Number(process.env.PROPERTY_REQUESTS ?? 300);
-/** A failure prints its seed; to see it again, give it here. */
+/** A failure prints its seed; PROPERTY_SEED repeats it. */
 const SEED = Number(process.env.PROPERTY_SEED ?? 20_261_123);
 const SECONDS_PER_REQUEST_MOST = 2;
 
@@ -44,7 +44,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Requests to every operation of the document, with JSON, forms and raw bytes, right and wrong. */
+/** Requests to every operation of the document, with JSON, forms and raw bytes, valid and invalid. */
 function anyRequest(): fc.Arbitrary<Generated> {
   const arbitraries = new Arbitraries(document.components.schemas);
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
@@ -75,7 +75,7 @@ function anyPath(path: string, parameters: readonly Parameter[], arbitraries: Ar
   });
 }
 
-/** Half a surrogate pair has no percent-encoding. */
+/** A lone surrogate has no percent-encoding. */
 const encode = (text: string) => encodeURIComponent(text.replace(/\p{Surrogate}/gu, '?'));
 
 function anyContent(
@@ -125,7 +125,7 @@ function anyForm(
   }));
 }
 
-/** Sends a request. @returns whether it was answered rather than refused */
+/** Sends a request and checks its reply. @returns whether the request succeeded */
 async function askHonestly({ method, path, contentType, body }: Generated): Promise<boolean> {
   const headers: Record<string, string> = contentType ? { 'content-type': contentType } : {};
   const response = await fetch(server.url + path, { method, headers, body: body ?? null });
@@ -154,7 +154,7 @@ describe('every request that the document can describe', () => {
         else refused++;
       };
       await fc.assert(fc.asyncProperty(anyRequest(), isHonest), { numRuns: REQUESTS, seed: SEED });
-      // Both kinds come often, or the run would show little.
+      // Without many of both kinds, the run would show little.
       expect(answered, 'answered').toBeGreaterThan(REQUESTS / 10);
       expect(refused, 'refused').toBeGreaterThan(REQUESTS / 10);
     },

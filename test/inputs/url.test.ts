@@ -8,7 +8,7 @@ import { jpeg } from '../media-files.js';
 import { problemOf, startServer, type TestServer } from '../server.js';
 
 let server: TestServer;
-/** Another host, and one that the service may not reach though it is as near. */
+/** An allowed host, and one on the same machine that is not allowed. */
 let [host, forbidden]: { url: string; server: Server; paths: string[] }[] = [];
 let red: Buffer;
 
@@ -87,7 +87,7 @@ describe('a URL in the input', () => {
     ['a redirect to a host that is not listed', () => `${host?.url}/to-forbidden`],
     ['a redirect to the address of cloud metadata', () => `${host?.url}/to-metadata`],
     ['a redirect to a file', () => `${host?.url}/to-file`],
-    ['a listed name that leads to a private address', () => `http://localhost:${new URL(forbidden?.url ?? '').port}/`],
+    ['a listed name of a private address', () => `http://localhost:${new URL(forbidden?.url ?? '').port}/`],
     ['a redirect to such a name', () => `${host?.url}/to-localhost`],
     ['a name and a password', () => host?.url.replace('//', '//user:pass@') ?? ''],
   ])('is refused and not fetched: %s', async (_, url) => {
@@ -108,7 +108,7 @@ describe('a URL in the input', () => {
     expect(problem.detail).toContain(detail);
   });
 
-  it('counts with the others of its request', async () => {
+  it('counts towards the byte limit of its request', async () => {
     const large = { image: `${host?.url}/large` };
     expect((await server.json('/embed', large)).status).toBe(200);
     const mix = [large, large];
@@ -117,12 +117,12 @@ describe('a URL in the input', () => {
     expect(await problemOf(await server.json('/v1/embeddings', { input }))).toMatchObject({ status: 413 });
   });
 
-  it('of a host that does not exist says so', async () => {
+  it('of an unknown host is answered with an error', async () => {
     const problem = await problemOf(await embed('https://no-such-host-of-this-test.example.com/'));
     expect(problem).toMatchObject({ status: 422, code: 'fetch_failed' });
   });
 
-  it('leaves no file behind', async () => {
+  it('leaves no temporary file behind', async () => {
     expect(await readdir(path.join(server.dataDir, 'spool')).catch(() => [])).toEqual([]);
   });
 });

@@ -8,7 +8,7 @@ import { ModelCopies } from '../model-copies.js';
 import { writeTinyGemma } from '../tiny/gemma.js';
 
 const CYCLES = 20;
-/** Garbage comes and goes; one session of the model that stays behind is about 35 MB, twenty are 700. */
+/** Resident memory varies; one leaked session of the model is about 35 MB, twenty are 700. */
 const NOISE_MB = 120;
 
 let copies: ModelCopies;
@@ -54,7 +54,7 @@ const candidates: Record<string, () => Promise<string>> = {
 };
 
 it.each(Object.keys(candidates))(
-  'takes no more memory and threads after twenty cycles of loading, use and unloading: %s',
+  'has no more memory and threads after twenty cycles of loading, use and unloading: %s',
   async (family) => {
     const model = await candidates[family]?.();
     const cycle = async (round: number) => {
@@ -63,7 +63,7 @@ it.each(Object.keys(candidates))(
       await call('POST', '/retrieve', { text: `thing ${round}` });
       await call('DELETE', '/admin/rollout');
     };
-    // The first ones fill caches and pools.
+    // The first cycles fill caches and pools.
     for (let round = 0; round < 3; round++) await cycle(round);
     const before = await measure();
     for (let round = 0; round < CYCLES; round++) await cycle(100 + round);

@@ -31,14 +31,14 @@ async function embedded(response: Response): Promise<Embedded> {
 }
 
 describe('POST /embed/text', () => {
-  it('gives a unit vector, the same from JSON and from the query', async () => {
+  it('returns a unit vector, the same for JSON and for the query string', async () => {
     const fromJson = await embedded(await server.json('/embed/text', { text: 'a red car' }));
     expect(fromJson).toMatchObject({ dim: 256, modal_type: 'text', truncated: false });
     const fromQuery = await embedded(await fetch(`${server.url}/embed/text?text=a%20red%20car`, { method: 'POST' }));
     expect(fromQuery.embedding).toEqual(fromJson.embedding);
   });
 
-  it('keeps the order of several texts, each with the vector it has alone', async () => {
+  it('returns the vectors of several texts in order, each equal to that of the text alone', async () => {
     const texts = ['a cat', '红色汽车', 'a cat', 'ein Hund'];
     const { results } = (await (await server.json('/embed/text', { text: texts })).json()) as Many;
     for (const [i, text] of texts.entries()) {
@@ -47,12 +47,12 @@ describe('POST /embed/text', () => {
     }
   });
 
-  it('says when text was cut at the limit of the model', async () => {
+  it('reports text that was truncated at the limit of the model', async () => {
     const long = await embedded(await server.json('/embed/text', { text: 'one two three four '.repeat(50) }));
     expect(long).toMatchObject({ truncated: true, tokens: 64 });
   });
 
-  it('puts the error of one text in its place', async () => {
+  it('reports the error of one text at its position', async () => {
     const { results } = (await (await server.json('/embed/text', { text: ['a cat', '  \n '] })).json()) as Many;
     expect(results[0]?.embedding).toHaveLength(256);
     expect(results[1]?.error).toMatchObject({ code: 'invalid_request', status: 400 });
@@ -65,14 +65,14 @@ describe('POST /embed/text', () => {
     ['an empty text', { text: '' }, 400, 'invalid_request'],
     ['a blank text', { text: ' \t ' }, 400, 'invalid_request'],
     ['no texts', { text: [] }, 400, 'invalid_request'],
-    ['a field it does not know', { text: 'cat', txt: 'dog' }, 400, 'invalid_request'],
+    ['an unknown field', { text: 'cat', txt: 'dog' }, 400, 'invalid_request'],
     ['too many texts', { text: Array(257).fill('cat') }, 400, 'invalid_request'],
   ])('refuses %s', async (_, body, status, code) => {
     const problem = await problemOf(await server.json('/embed/text', body));
     expect(problem).toMatchObject({ status, code });
   });
 
-  it('refuses a content type it does not read', async () => {
+  it('refuses an unsupported content type', async () => {
     const headers = { 'content-type': 'text/plain' };
     const response = await fetch(`${server.url}/embed/text`, { method: 'POST', headers, body: 'a cat' });
     expect(await problemOf(response)).toMatchObject({ status: 415, code: 'unsupported_media' });
@@ -80,7 +80,7 @@ describe('POST /embed/text', () => {
 });
 
 describe('POST /embed/image', () => {
-  it('gives the same vector for multipart and for the raw body, with the name where there is one', async () => {
+  it('returns the same vector for multipart and for a raw body, with the file name where there is one', async () => {
     const red = await jpeg('red');
     const fromForm = await embedded(await server.form('/embed/image', { 'red.jpg': red }));
     expect(fromForm).toMatchObject({ modal_type: 'image', filename: 'red.jpg' });
@@ -89,13 +89,13 @@ describe('POST /embed/image', () => {
     expect((await embedded(raw)).embedding).toEqual(fromForm.embedding);
   });
 
-  it('recognises a file by its content, whatever curl calls it', async () => {
+  it('recognises a file by its content, not by its content type', async () => {
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
     const body = new Uint8Array(await jpeg('green'));
     await embedded(await fetch(`${server.url}/embed/image`, { method: 'POST', headers, body }));
   });
 
-  it('embeds several files, each error in its place', async () => {
+  it('embeds several files, and reports each error at its position', async () => {
     const files = {
       'a.jpg': await jpeg('red'),
       'b.txt': Buffer.from('hello'),
@@ -125,13 +125,13 @@ describe('POST /embed/image', () => {
     expect(await problemOf(await server.form('/embed/image', files as never))).toMatchObject({ status, code });
   });
 
-  it('refuses a video and names the right route', async () => {
+  it('refuses a video, and names the right route', async () => {
     const problem = await problemOf(await server.form('/embed/image', { 'clip.mp4': clip }));
     expect(problem).toMatchObject({ status: 415, code: 'wrong_modality' });
     expect(problem.detail).toContain('/embed/video');
   });
 
-  it('refuses an empty body and a truncated picture, and goes on', async () => {
+  it('refuses an empty body and a truncated image, and keeps serving', async () => {
     const empty = await fetch(`${server.url}/embed/image`, { method: 'POST' });
     expect(await problemOf(empty)).toMatchObject({ status: 400, code: 'empty_body' });
     const cut = (await jpeg('navy', 900, 900)).subarray(0, 1500);
@@ -144,7 +144,7 @@ describe('POST /embed/image', () => {
 });
 
 describe('POST /embed/video', () => {
-  it('embeds a clip with its time: played backwards it is another vector', async () => {
+  it('embeds a video with its time: reversed, it gets another vector', async () => {
     const growing = await mp4('color=red:duration=2:size=128x128:rate=10,fade=in:0:20');
     const shrinking = await mp4('color=red:duration=2:size=128x128:rate=10,fade=out:0:20');
     const one = await embedded(await server.form('/embed/video', { 'a.mp4': growing }));
@@ -153,7 +153,7 @@ describe('POST /embed/video', () => {
     expect(dot(one.embedding, other.embedding)).toBeLessThan(0.999);
   });
 
-  it('refuses a truncated MP4 and a still', async () => {
+  it('refuses a truncated MP4 and a still image', async () => {
     const cut = clip.subarray(0, clip.length / 2);
     expect(await problemOf(await server.form('/embed/video', { 'cut.mp4': cut }))).toMatchObject({
       status: 422,
@@ -165,14 +165,14 @@ describe('POST /embed/video', () => {
 });
 
 describe('every reply', () => {
-  it('tells where its time went', async () => {
+  it('reports the time of each stage', async () => {
     const response = await server.form('/embed/image', { 'teal.jpg': await jpeg('teal') });
     expect(response.headers.get('server-timing')).toMatch(
       /receive;dur=.*decode;dur=.*serialise;dur=.*queue;dur=.*inference;dur=/,
     );
   });
 
-  it('answers 404 for what is not there, as a problem', async () => {
+  it('answers an unknown route with 404 and a problem document', async () => {
     expect(await problemOf(await fetch(`${server.url}/nothing/here?a=1`))).toMatchObject({
       status: 404,
       code: 'not_found',

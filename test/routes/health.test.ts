@@ -18,7 +18,7 @@ const metric = (text: string, line: string) => {
 };
 
 describe('GET /health', () => {
-  it('tells what is served, where it runs and how much is stored', async () => {
+  it('reports the model, its device and the number of stored vectors', async () => {
     await server.json('/items', { id: 'one', text: 'one' });
     const response = await fetch(`${server.url}/health`);
     expect(response.status).toBe(200);
@@ -33,7 +33,7 @@ describe('GET /health', () => {
   });
 });
 
-/** Receiving a file is no model's work. */
+/** Receiving a file belongs to no model. */
 const video = (stage: string) =>
   `onespace_stage_seconds_count{stage="${stage}",modality="video",model="${stage === 'receive' ? '' : THIS}"}`;
 
@@ -60,7 +60,7 @@ describe('GET /metrics', () => {
     expect(metric(text, 'process_resident_memory_bytes')).toBeGreaterThan(1e7);
   });
 
-  it('leaves no file of an upload behind', async () => {
+  it('leaves no temporary file of an upload behind', async () => {
     expect(await readdir(path.join(server.dataDir, 'spool')).catch(() => [])).toEqual([]);
   });
 });

@@ -26,7 +26,7 @@ const remove = (id: string) => fetch(`${server.url}/items/${encodeURIComponent(i
 const search = async (body: object) => (await (await server.json('/retrieve', body)).json()) as Results;
 
 describe('items', () => {
-  it('stores text, a picture, a clip and a ready vector, and finds each by itself', async () => {
+  it('stores text, an image, a video and a vector, and finds each with itself as the query', async () => {
     const replies = [
       await server.json('/items', { id: 'text', text: 'a red car', metadata: { year: 2024 } }),
       await server.form('/items', { id: 'image', metadata: '{"album":"summer"}', 'red.jpg': red }),
@@ -70,28 +70,28 @@ describe('items', () => {
     ]);
   });
 
-  it('replaces an item of the same id instead of doubling it', async () => {
+  it('replaces an item of the same id', async () => {
     await server.json('/items', { id: 'twice', text: 'first' });
     await server.json('/items', { id: 'twice', text: 'second' });
     expect(await get('/items/twice')).toMatchObject({ metadata: { text: 'second' } });
     expect((await search({ text: 'second', top_k: 100 })).results.filter(({ id }) => id === 'twice')).toHaveLength(1);
   });
 
-  it('makes an id where none is given and says where the item is', async () => {
+  it('generates an id where none is given, and returns the location of the item', async () => {
     const response = await server.json('/items', { text: 'no id' });
     const { id } = (await response.json()) as Stored;
     expect(response.headers.get('location')).toBe(`/items/${id}`);
     expect(await get(`/items/${id}`)).toMatchObject({ id });
   });
 
-  it('deletes once, then it is gone', async () => {
+  it('deletes an item once, then answers 404', async () => {
     await server.json('/items', { id: 'a/b c?', text: 'odd id' });
     expect((await remove('a/b c?')).status).toBe(204);
     expect(await problemOf(await remove('a/b c?'))).toMatchObject({ status: 404, code: 'not_found' });
     expect((await fetch(`${server.url}/items/a%2Fb%20c%3F`)).status).toBe(404);
   });
 
-  it('lists every item once, page by page', async () => {
+  it('lists every item exactly once, page by page', async () => {
     const seen: string[] = [];
     let cursor = '';
     do {
@@ -123,7 +123,7 @@ describe('items', () => {
     expect(await problemOf(await server.json(route, body))).toMatchObject({ status, code });
   });
 
-  it('refuses bad fields beside a file and keeps nothing of it', async () => {
+  it('refuses invalid fields beside a file, and keeps nothing of the file', async () => {
     const notJson = await server.form('/items', { metadata: '{"a":', 'clip.mp4': clip });
     expect(await problemOf(notJson)).toMatchObject({ status: 400, code: 'invalid_json', field: 'metadata' });
     const notObject = await server.form('/items', { metadata: '5', 'clip.mp4': clip });

@@ -39,7 +39,7 @@ const sha256 = async (bytes: Uint8Array) =>
   Buffer.from(await crypto.subtle.digest('SHA-256', new Uint8Array(bytes))).toString('hex');
 
 describe('many items in one request', () => {
-  it('are stored in their order, each with its own error', async () => {
+  it('are stored in order, each with its own error', async () => {
     const reply = await server.json('/items', [
       { id: 'one', text: 'a red car', metadata: { group: 'a' } },
       { id: 'two', image: 'data:image/png;base64,aGVsbG8=' },
@@ -67,7 +67,7 @@ describe('many items in one request', () => {
     ]);
   });
 
-  it('come as a form too, with an id and metadata each', async () => {
+  it('are accepted as a form too, each with its id and metadata', async () => {
     const form = new FormData();
     form.set('items', JSON.stringify([{ id: 'f1', metadata: { n: 1 } }, {}, { id: 'f3' }, { id: 'f4' }]));
     form.append('file', new Blob([new Uint8Array(red)]), 'red.jpg');
@@ -86,15 +86,15 @@ describe('many items in one request', () => {
   });
 
   it.each([
-    ['another number of labels', { items: '[{"id":"a"},{"id":"b"}]', text: 'one' }, 'items'],
-    ['labels twice', { items: '[{"id":"a"}]', id: 'b', text: 'one' }, 'items'],
-    ['labels of another shape', { items: '[{"name":"a"}]', text: 'one' }, 'items.0.name'],
+    ['another number of items than inputs', { items: '[{"id":"a"},{"id":"b"}]', text: 'one' }, 'items'],
+    ['both an id and items', { items: '[{"id":"a"}]', id: 'b', text: 'one' }, 'items'],
+    ['items that do not match the schema', { items: '[{"name":"a"}]', text: 'one' }, 'items.0.name'],
   ])('are refused as a whole for %s', async (_, form, field) => {
     expect(await problemOf(await server.form('/items', form))).toMatchObject({ code: 'invalid_request', field });
   });
 
   it.each([[[]], [[{ id: 'a' }, 5]], [[{ id: 'a', text: 'b', colour: 'red' }]]])(
-    'are refused as a whole when the body has another shape: %j',
+    'are refused as a whole when the body does not match the schema: %j',
     async (body) => {
       expect(await problemOf(await server.json('/items', body))).toMatchObject({ code: 'invalid_request' });
     },
@@ -124,7 +124,7 @@ describe('many items in one request', () => {
 });
 
 describe('KEEP_ORIGINALS', () => {
-  it('keeps what an item was made from until nothing refers to it', async () => {
+  it('keeps the source of an item until nothing refers to it', async () => {
     const green = await jpeg('green');
     const name = await sha256(green);
     await server.form('/items', { id: 'g1', 'green.jpg': green });
@@ -137,7 +137,7 @@ describe('KEEP_ORIGINALS', () => {
     await expect.poll(originals).not.toContain(name);
   });
 
-  it('keeps nothing of what was refused, and says nothing of it in replies', async () => {
+  it('keeps no source of a refused item, and does not expose sources in replies', async () => {
     const before = await originals();
     const broken = Buffer.concat([Buffer.from(red.subarray(0, 200)), Buffer.alloc(100)]);
     expect((await server.form('/items', { id: 'broken', 'broken.jpg': broken })).status).toBe(422);
@@ -146,12 +146,12 @@ describe('KEEP_ORIGINALS', () => {
     expect(item).toEqual({ id: 'f1', modal_type: 'image', metadata: { filename: 'red.jpg', n: 1 } });
   });
 
-  it('refuses metadata that pretend to be an original', async () => {
+  it('refuses metadata that imitate a reference to an original', async () => {
     const reply = await server.json('/items', { text: 'a', metadata: { $original: [{ file: '../../etc/passwd' }] } });
     expect(await problemOf(reply)).toMatchObject({ status: 400, code: 'invalid_request' });
   });
 
-  it('is refused where there is no folder to keep them in', async () => {
+  it('is refused with a store that has no folder for originals', async () => {
     await expect(
       startServer({ KEEP_ORIGINALS: 'true', STORE: 'chroma', DATA_DIR: path.join(server.dataDir, 'chroma') }),
     ).rejects.toThrow('KEEP_ORIGINALS needs STORE=faiss');

@@ -42,7 +42,7 @@ async function embedForm(parts: [name: string, value: string | Buffer | undefine
 }
 
 describe('POST /embed', () => {
-  it('gives one part the vector it has alone', async () => {
+  it('returns for one part the vector of its single-modality route', async () => {
     const alone = (await (await server.json('/embed/text', { text: 'a red car' })).json()) as Embedded;
     expect((await embed({ text: 'a red car' })).embedding).toEqual(alone.embedding);
     expect((await embed({ parts: [{ text: 'a red car' }] })).embedding).toEqual(alone.embedding);
@@ -50,7 +50,7 @@ describe('POST /embed', () => {
     expect((await embed(picture())).embedding).toEqual(file.embedding);
   });
 
-  it('makes one sequence of several parts: its length is their sum and its vector is another', async () => {
+  it('joins several parts into one sequence: its length is their sum, and its vector differs', async () => {
     const [words, image, film] = [await embed({ text: 'at night' }), await embed(picture()), await embed(video())];
     const both = await embed({ parts: [{ text: 'at night' }, picture()] });
     expect(both).toMatchObject({ modal_type: 'image', tokens: words.tokens + image.tokens });
@@ -60,7 +60,7 @@ describe('POST /embed', () => {
     expect(all).toMatchObject({ modal_type: 'video', tokens: words.tokens + image.tokens + film.tokens });
   });
 
-  it('takes the same parts as a form, where their order counts', async () => {
+  it('accepts the same parts as a form, in the order of its fields', async () => {
     const parts = [{ text: 'a dog' }, picture(), { text: 'bites a man' }];
     const turned = [{ text: 'bites a man' }, picture(), { text: 'a dog' }];
     const fromForm = await embedForm([
@@ -74,7 +74,7 @@ describe('POST /embed', () => {
     expect(embedding).not.toEqual((await embed({ parts: turned })).embedding);
   });
 
-  it('stores mixed input as what it shows, with its words', async () => {
+  it('stores mixed input under the modality of its media, with its text', async () => {
     const body = { id: 'mixed', parts: [picture(), { text: 'a red wall' }] };
     expect(await (await server.json('/items', body)).json()).toEqual({
       id: 'mixed',
@@ -88,13 +88,13 @@ describe('POST /embed', () => {
     ['two inputs', { text: 'a', parts: [{ text: 'b' }] }, 400, 'invalid_request', undefined],
     ['no parts', { parts: [] }, 400, 'invalid_request', 'parts'],
     ['too many parts', { parts: Array(17).fill({ text: 'a' }) }, 400, 'invalid_request', 'parts'],
-    ['a part that is two', { parts: [{ text: 'a', image: 'data:,' }] }, 400, 'invalid_request', 'parts.0'],
-    ['a URL of another kind', { image: 'file:///etc/passwd' }, 400, 'invalid_request', 'image'],
+    ['a part of two inputs', { parts: [{ text: 'a', image: 'data:,' }] }, 400, 'invalid_request', 'parts.0'],
+    ['a URL of another scheme', { image: 'file:///etc/passwd' }, 400, 'invalid_request', 'image'],
     ['a URL on another host', { image: 'https://example.com/a.png' }, 403, 'url_not_allowed', 'image'],
     ['a data: URL without base64', { image: 'data:image/png,abc' }, 400, 'invalid_request', 'image'],
-    ['what is not base64', { parts: [{ image: 'data:;base64,a*b' }] }, 400, 'invalid_request', 'parts.0.image'],
+    ['invalid base64', { parts: [{ image: 'data:;base64,a*b' }] }, 400, 'invalid_request', 'parts.0.image'],
     ['an empty file', { image: 'data:;base64,' }, 400, 'empty_body', undefined],
-    ['a text as a picture', { image: dataUrl(Buffer.from('hello')) }, 415, 'unsupported_media', undefined],
+    ['text sent as an image', { image: dataUrl(Buffer.from('hello')) }, 415, 'unsupported_media', undefined],
     [
       'a file over the limit',
       { image: dataUrl(Buffer.concat([Buffer.from([0xff, 0xd8, 0xff]), Buffer.alloc(3e6)])) },
@@ -102,18 +102,18 @@ describe('POST /embed', () => {
       'too_large',
       undefined,
     ],
-    ['blank words', { parts: [{ text: ' ' }, { text: '\n' }] }, 400, 'invalid_request', undefined],
+    ['blank texts', { parts: [{ text: ' ' }, { text: '\n' }] }, 400, 'invalid_request', undefined],
   ])('refuses %s', async (_, body, status, code, field) => {
     const problem = await problemOf(await server.json('/embed', body));
     expect(problem).toMatchObject({ status, code, ...(field === undefined ? {} : { field }) });
   });
 
-  it('refuses a sequence longer than the model takes, and names the limit', async () => {
+  it('refuses a sequence beyond the limit of the model, and names the limit', async () => {
     const problem = await problemOf(await server.json('/embed', { parts: Array(5).fill({ video: RED_TO_BLUE }) }));
     expect(problem).toMatchObject({ status: 413, code: 'too_large', limit_tokens: 576 });
   });
 
-  it('refuses a still where a clip is said to come, and a form with a field it does not know', async () => {
+  it('refuses a still image sent as a video, and a form with an unknown field', async () => {
     const still = await server.json('/embed', { video: picture().image });
     expect(await problemOf(still)).toMatchObject({ status: 415, code: 'wrong_modality' });
     const form = await embedForm([
@@ -123,7 +123,7 @@ describe('POST /embed', () => {
     expect(await problemOf(form)).toMatchObject({ status: 400, code: 'invalid_request', field: 'colour' });
   });
 
-  it('refuses files that are too large together', async () => {
+  it('refuses files whose total size is too large', async () => {
     const large = Buffer.concat([red as Buffer, Buffer.alloc(1.1e6)]);
     const response = await embedForm([
       ['a', large],
@@ -133,7 +133,7 @@ describe('POST /embed', () => {
     expect(await problemOf(response)).toMatchObject({ status: 413, code: 'too_large', limit_bytes: 2e6 });
   });
 
-  it('leaves no file behind', async () => {
+  it('leaves no temporary file behind', async () => {
     expect(await readdir(path.join(server.dataDir, 'spool')).catch(() => [])).toEqual([]);
   });
 });

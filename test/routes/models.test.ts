@@ -29,8 +29,8 @@ const modelOf = (response: Response) => response.headers.get('x-onespace-model')
 const raw = (route: string) =>
   fetch(server.url + route, { method: 'POST', headers: { 'content-type': 'image/jpeg' }, body: new Uint8Array(red) });
 
-describe('two models side by side', () => {
-  it('embed as requests choose, and the reply says which did', async () => {
+describe('two models in one service', () => {
+  it('embed as each request selects, and the reply names the model', async () => {
     const text = { text: 'a red car' };
     const replies = {
       none: await server.json('/embed', text),
@@ -55,7 +55,7 @@ describe('two models side by side', () => {
     for (const vector of vectors) expect(dot(vector, vectors[0] ?? [])).toBeCloseTo(1, 5);
   });
 
-  it('read files: the model stands in a field or in the query', async () => {
+  it('are selected for files by a form field or by the query string', async () => {
     for (const reply of [
       await server.form('/embed', { model: 'other', 'red.jpg': red }),
       await server.form('/embed/image', { model: 'other', 'red.jpg': red }),
@@ -68,7 +68,7 @@ describe('two models side by side', () => {
     }
   });
 
-  it('keep an index each', async () => {
+  it('have separate indexes', async () => {
     expect((await server.json('/items', { id: 'mine', text: 'a red car' })).status).toBe(201);
     expect((await server.json('/items', { id: 'theirs', text: 'a red car', model: 'other' })).status).toBe(201);
     expect((await server.form('/items?model=other', { id: 'file', 'red.jpg': red })).status).toBe(201);
@@ -98,7 +98,7 @@ describe('two models side by side', () => {
     for (const index of ['onespace-mini', 'other']) await access(path.join(server.dataDir, 'index', index));
   });
 
-  it('are listed with their limits and how they are', async () => {
+  it('are listed with their limits and state', async () => {
     const list = await (await fetch(`${server.url}/v1/models`)).json();
     expect(list).toMatchObject({
       data: [
@@ -116,7 +116,7 @@ describe('two models side by side', () => {
     });
   });
 
-  it('answer clients of the OpenAI interface by name', async () => {
+  it('are selected by name through the OpenAI interface', async () => {
     const reply = await server.json('/v1/embeddings', { model: 'other', input: 'a red car' });
     expect(modelOf(reply)).toBe('other@7');
     const { data, model } = (await reply.json()) as { data: Embedding[]; model: string };
@@ -125,7 +125,7 @@ describe('two models side by side', () => {
     expect(dot(data[0]?.embedding ?? [], native)).toBeCloseTo(1, 5);
   });
 
-  it('have metrics each', async () => {
+  it('have separate metrics', async () => {
     const text = await (await fetch(`${server.url}/metrics`)).text();
     for (const model of [THIS, 'other@7']) {
       expect(text).toMatch(new RegExp(`^onespace_batch_size_count{model="${model}"} [1-9]`, 'm'));
@@ -141,7 +141,7 @@ describe('two models side by side', () => {
     ['/retrieve', { text: 'a' }],
     ['/items', { text: 'a' }],
     ['/v1/embeddings', { input: 'a' }],
-  ])('say at %s which there are when another is asked for', async (route, body) => {
+  ])('are named by the error at %s for an unknown model', async (route, body) => {
     const problem = await problemOf(await server.json(route, { ...body, model: 'gpt-5' }));
     expect(problem).toMatchObject({
       status: 404,

@@ -36,7 +36,7 @@ describe('the openai client', () => {
   it('embeds a text and several texts, with usage, in both encodings', async () => {
     const texts = ['a red car', 'un chat', '红色汽车'];
     const alone = await Promise.all(texts.map((text) => native({ text })));
-    // Without a format asked for, this client asks for base64 and decodes it.
+    // Without an encoding format, this client requests base64 and decodes it.
     const byDefault = await openai.embeddings.create({ model, input: texts });
     const asFloats = await openai.embeddings.create({ model, input: texts, encoding_format: 'float' });
     for (const reply of [byDefault, asFloats]) {
@@ -52,7 +52,7 @@ describe('the openai client', () => {
     expect(dot(single.data[0]?.embedding ?? [], alone[0]?.embedding ?? [])).toBeCloseTo(1, 5);
   });
 
-  it('gives in base64 the numbers that it gives in JSON, to the nine decimals these have', async () => {
+  it('returns the same numbers in base64 as in JSON, to nine decimals', async () => {
     const input = { model, input: 'a red car' };
     const floats = await openai.embeddings.create({ ...input, encoding_format: 'float' });
     const response = await server.json('/v1/embeddings', { ...input, encoding_format: 'base64' });
@@ -63,7 +63,7 @@ describe('the openai client', () => {
     expect(decoded).toHaveLength(floats.data[0]?.embedding.length ?? 0);
   });
 
-  it('cuts vectors to a length the model was trained for, and renormalises them', async () => {
+  it('truncates vectors to a dimension that the model supports, and renormalises them', async () => {
     const full = await native({ text: 'a red car' });
     const { data } = await openai.embeddings.create({ model, input: 'a red car', dimensions: 64 });
     const short = data[0]?.embedding ?? [];
@@ -75,7 +75,7 @@ describe('the openai client', () => {
     expect(error.message).toContain('256, 128, 64');
   });
 
-  it('tells when text was cut, and only then', async () => {
+  it('reports truncated text, and only that', async () => {
     const { data } = await openai.embeddings.create({ model, input: ['short', 'one two three four '.repeat(50)] });
     expect(data.map((one) => 'truncated' in one && one.truncated)).toEqual([false, true]);
   });
@@ -89,7 +89,7 @@ describe('the openai client', () => {
     expect(await refusal(openai.models.retrieve('gpt-5'))).toMatchObject({ status: 404, code: 'model_not_found' });
   });
 
-  it('embeds content parts: several parts one vector, several inputs a vector each', async () => {
+  it('embeds content parts: one vector for several parts of an input, one for each of several inputs', async () => {
     const parts = [
       { type: 'text', text: 'at night' },
       { type: 'image_url', image_url: { url: dataUrl(red) } },
@@ -107,7 +107,7 @@ describe('the openai client', () => {
     expect(several.data[1]?.embedding).toEqual(mixed.embedding);
   });
 
-  it('shows what was wrong', async () => {
+  it('receives the reason of an error', async () => {
     const tokens = await refusal(openai.embeddings.create({ model, input: [[1, 2, 3]] }));
     expect(tokens).toMatchObject({ status: 400, type: 'invalid_request_error', param: 'input' });
     expect(tokens.message).toContain('send the text itself');
@@ -134,7 +134,7 @@ describe("LangChain's OpenAIEmbeddings", () => {
     expect(dot(query, (await native({ text: 'document number 7' })).embedding)).toBeCloseTo(1, 5);
   });
 
-  it('gets short vectors where it asks for them', async () => {
+  it('gets the number of dimensions that it requests', async () => {
     const configuration = { baseURL: `${server.url}/v1` };
     const short = new OpenAIEmbeddings({ model, apiKey: 'x', dimensions: 128, configuration });
     expect(await short.embedQuery('a cat')).toHaveLength(128);
@@ -155,7 +155,7 @@ describe('errors under /v1', () => {
     expect(problem.error).toMatchObject({ message: problem.detail });
   });
 
-  it('are problem documents for a route that is not there', async () => {
+  it('are problem documents for an unknown route', async () => {
     expect(await problemOf(await server.json('/v1/chat/completions', {}))).toMatchObject({
       status: 404,
       error: { code: 'not_found' },

@@ -13,7 +13,7 @@ const TEXTS = ['a red car', 'a blue car', 'a cat', 'a dog', 'rain at night'];
 
 let server: TestServer;
 let red: Buffer;
-/** The vectors of TEXTS, which are stored under their own names. */
+/** The vectors of TEXTS; each text is stored under itself as the id. */
 let vectors: Record<string, number[]>;
 
 beforeAll(async () => {
@@ -36,7 +36,7 @@ async function search(body: object): Promise<Hit[]> {
 const ids = (hits: readonly Hit[]) => hits.map(({ id }) => id);
 const picture = () => ({ image: `data:image/jpeg;base64,${red.toString('base64')}` });
 
-/** What an exact search by hand finds among the texts. */
+/** The reference: an exhaustive search over the texts. */
 function nearest(query: readonly number[]): string[] {
   const score = (text: string) => dot(vectors[text] ?? [], query);
   return [...TEXTS].sort((a, b) => score(b) - score(a));
@@ -46,7 +46,7 @@ const sum = (...terms: [weight: number, text: string][]) =>
   Array.from({ length: 256 }, (_, i) => terms.reduce((all, [w, text]) => all + w * (vectors[text]?.[i] ?? 0), 0));
 
 describe('POST /retrieve', () => {
-  it('finds by a stored item what it finds by its vector, without the item itself', async () => {
+  it('finds for a stored item what it finds for its vector, without the item itself', async () => {
     const byId = await search({ id: 'a cat', modal_type: 'text' });
     expect(ids(byId)).toEqual(nearest(vectors['a cat'] ?? []).slice(1));
     const byVector = await search({ embedding: vectors['a cat'], modal_type: 'text' });
@@ -56,14 +56,14 @@ describe('POST /retrieve', () => {
     );
   });
 
-  it('finds by a picture in JSON, by a form of words and picture, and by the same as parts', async () => {
+  it('finds by an image, and the same by JSON parts as by a form of text and image', async () => {
     expect((await search({ ...picture(), top_k: 1 }))[0]).toMatchObject({ id: 'red picture' });
     const parts = await search({ parts: [{ text: 'a car' }, picture()] });
     const form = await server.form('/retrieve', { text: 'a car', 'red.jpg': red, include: '["metadata"]' });
     expect(((await form.json()) as { results: Hit[] }).results).toEqual(parts);
   });
 
-  it('adds and takes away by weight', async () => {
+  it('adds and subtracts terms by weight', async () => {
     const mix = [{ text: 'a red car' }, { text: 'a cat', weight: -0.5 }, { id: 'a dog', weight: 0.7 }];
     const hits = await search({ mix, modal_type: 'text', top_k: 10 });
     const query = sum([1, 'a red car'], [-0.5, 'a cat'], [0.7, 'a dog']);
@@ -73,12 +73,12 @@ describe('POST /retrieve', () => {
     expect(ids(pictureAndWords)).toEqual(['red picture']);
   });
 
-  it('never scores above 1, whatever the rounding', async () => {
+  it('never returns a score above 1, in spite of rounding', async () => {
     for (const text of TEXTS) expect((await search({ text, top_k: 1 }))[0]?.score).toBeLessThanOrEqual(1);
     expect((await search(picture()))[0]?.score).toBeLessThanOrEqual(1);
   });
 
-  it('reads on page by page, each result once', async () => {
+  it('returns each result exactly once, page by page', async () => {
     const all = await search({ text: 'a car', top_k: 10 });
     expect(all).toHaveLength(6);
     const pages = [];
@@ -86,14 +86,14 @@ describe('POST /retrieve', () => {
     expect(pages).toEqual(all);
   });
 
-  it('leaves out what scores less than asked', async () => {
+  it('omits results below the minimum score', async () => {
     const all = await search({ text: 'a red car', top_k: 10 });
     const third = all[2]?.score ?? 1;
     expect(await search({ text: 'a red car', top_k: 10, min_score: third })).toEqual(all.slice(0, 3));
     expect(await search({ text: 'a bird', min_score: 1 })).toEqual([]);
   });
 
-  it('brings what was asked to be included', async () => {
+  it('includes the requested fields', async () => {
     const [bare] = await search({ id: 'a cat', include: [] });
     expect(Object.keys(bare ?? {}).sort()).toEqual(['id', 'modal_type', 'score']);
     const [full] = await search({ text: 'a cat', include: ['metadata', 'embedding'] });
@@ -103,17 +103,17 @@ describe('POST /retrieve', () => {
 
   it.each([
     ['nothing', {}, 400, 'invalid_request', ''],
-    ['two things at once', { text: 'a', id: 'b' }, 400, 'invalid_request', ''],
+    ['two kinds of query', { text: 'a', id: 'b' }, 400, 'invalid_request', ''],
     ['a mix beside a text', { text: 'a', mix: [{ text: 'b' }] }, 400, 'invalid_request', 'mix'],
     ['a term without content', { mix: [{ weight: 2 }] }, 400, 'invalid_request', 'mix.0'],
-    ['a term of two', { mix: [{ text: 'a' }, { text: 'a', id: 'b' }] }, 400, 'invalid_request', 'mix.1'],
+    ['a term of two inputs', { mix: [{ text: 'a' }, { text: 'a', id: 'b' }] }, 400, 'invalid_request', 'mix.1'],
     ['a mix in a mix', { mix: [{ mix: [] }] }, 400, 'invalid_request', 'mix.0.mix'],
     ['a weight that is text', { mix: [{ text: 'a', weight: '1' }] }, 400, 'invalid_request', 'mix.0.weight'],
     ['terms that cancel out', { mix: [{ text: 'a' }, { text: 'a', weight: -1 }] }, 422, 'not_normalizable', undefined],
-    ['an item that is not there', { id: 'nobody' }, 404, 'not_found', undefined],
+    ['an unknown item', { id: 'nobody' }, 404, 'not_found', undefined],
     ['a page beyond the limit', { text: 'a', offset: 999, top_k: 2 }, 400, 'invalid_request', 'offset'],
     ['an unknown inclusion', { text: 'a', include: ['vector'] }, 400, 'invalid_request', 'include.0'],
-    ['a score that no vector has', { text: 'a', min_score: 2 }, 400, 'invalid_request', 'min_score'],
+    ['an impossible score', { text: 'a', min_score: 2 }, 400, 'invalid_request', 'min_score'],
   ])('refuses %s', async (_, body, status, code, field) => {
     const problem = await problemOf(await server.json('/retrieve', body));
     expect(problem).toMatchObject({ status, code, ...(field === undefined ? {} : { field }) });
