@@ -1,99 +1,116 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { DTYPES } from './inference/worker/worker-handle.js';
-import { APPROXIMATIONS } from './store/faiss/ann/index-kind.js';
+
+/** Numeric formats of a model's weights: floats of 32 or 16 bits, integers of 8 or 4 bits. */
+export const DTYPES = ['fp32', 'fp16', 'q8', 'q4'] as const;
+export type Dtype = (typeof DTYPES)[number];
+
+/** Ways to search a large index in less time or memory than exact search takes. */
+export const APPROXIMATIONS = ['hnsw', 'sq8', 'pca'] as const;
+export type Approximation = (typeof APPROXIMATIONS)[number];
 
 const integer = (value: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum, description });
 const text = (value: string, description: string) => Type.String({ default: value, description });
+const flag = (description: string) => Type.Boolean({ default: false, description });
 
-/** Every setting of the service: an environment variable each. */
+/** Every setting of the service. Each is an environment variable; an empty one counts as not set. */
 export const Settings = Type.Object({
-  HOST: text('127.0.0.1', 'Address to listen on; 0.0.0.0 for every interface.'),
+  HOST: text('127.0.0.1', 'Address to listen on; 0.0.0.0 for all interfaces.'),
   PORT: integer(8000, 0, 65535, 'Port to listen on; 0 picks a free one.'),
-  DATA_DIR: text('./data', 'Folder of the index and of temporary files.'),
-  MODEL: text('onespace-mini', 'A folder under models/, or a path to one.'),
-  MODELS: text('', 'Several of them, separated by commas, instead of MODEL; requests that name none get the first.'),
+  DATA_DIR: text('./data', 'Folder for indexes, the cache on disk and temporary files.'),
+  MODEL: text('onespace-mini', 'Name of a folder under models/, or the path of a model folder.'),
+  MODELS: text(
+    '',
+    'Several models, separated by commas; replaces MODEL. The first answers requests that name no model.',
+  ),
   MODELS_DIR: Type.String({
     default: '',
     'x-default': "the package's own `models/`",
-    description: 'Folder for the files of models that `onespace models pull` brings.',
+    description: 'Folder for the model files that `onespace models pull` downloads.',
   }),
-  HF_ENDPOINT: text('https://huggingface.co', 'The model hub, or a mirror of it.'),
-  HF_TOKEN: text('', 'A token of the hub, for repositories that ask for one; it goes to HF_ENDPOINT alone.'),
-  HF_HUB_OFFLINE: Type.Boolean({ default: false, description: 'Whether the hub is not to be asked for anything.' }),
-  GEMINI_API_KEY: text('', 'Key for models that run at the Gemini API; what they embed is sent to Google.'),
-  GEMINI_URL: text('https://generativelanguage.googleapis.com', 'Where that interface is.'),
+  HF_ENDPOINT: text('https://huggingface.co', 'URL of the model hub, or of a mirror.'),
+  HF_TOKEN: text('', 'Access token of the model hub, for gated repositories; sent to HF_ENDPOINT only.'),
+  HF_HUB_OFFLINE: flag('Sends no requests to the model hub.'),
+  GEMINI_API_KEY: text('', 'API key for models that run at the Gemini API; inputs of these models are sent to Google.'),
+  GEMINI_URL: text('https://generativelanguage.googleapis.com', 'URL of the Gemini API.'),
   DEVICE: Type.Enum(['auto', 'cpu', 'webgpu', 'cuda'], {
     default: 'auto',
-    description: 'Where the model runs; auto takes the best one that works, and the next when that fails.',
+    description: 'Device the model runs on; auto takes the fastest that works, and the next one when it fails.',
   }),
   DTYPE: Type.Enum([...DTYPES], {
     default: 'fp32',
     description:
-      'Arithmetic of the model, as it offers: exact, or in fewer bits (less memory, last digits differ). The bundled one has fp32 and q8, EmbeddingGemma 2 has fp32, q8 and q4.',
+      'Precision of the model; fewer bits take less memory and change the last digits of a vector. onespace-mini has fp32 and q8, EmbeddingGemma 2 has fp32, q8 and q4.',
   }),
   ENCODER_WORKERS: integer(
     1,
     1,
     64,
-    'Threads that each own a session of a model; several models share them, one each at least.',
+    'Worker threads for inference, each with a session of its own; divided among the models, at least one for each.',
   ),
   ENCODER_THREADS: Type.Integer({
     default: availableParallelism(),
     'x-default': 'all cores',
     minimum: 1,
     maximum: 256,
-    description: 'CPU threads within one session.',
+    description: 'CPU threads of each session.',
   }),
-  FALLBACK_RETRY_SECONDS: integer(60, 1, 3600, 'Longest pause before a device or replica that failed is tried again.'),
+  FALLBACK_RETRY_SECONDS: integer(
+    60,
+    1,
+    3600,
+    'Longest pause before a failed device, or the upstream of REPLICA_URL, is tried again.',
+  ),
   REPLICA_URL: text(
     '',
-    'Another service with the same model (onespace, vLLM ...), for when it runs on no device here.',
+    'URL of an upstream: another service with the same model (onespace, vLLM ...), used when the model runs on no device of this machine.',
   ),
-  REPLICA_API_KEY: text('', 'Key for REPLICA_URL.'),
-  REPLICA_MODEL: text('', 'By which name a replica that is not a onespace knows the model, where it is another name.'),
-  REPLICA_TIMEOUT_SECONDS: integer(20, 1, 600, 'Longest time the replica may take for an input.'),
+  REPLICA_API_KEY: text('', 'API key for the upstream.'),
+  REPLICA_MODEL: text('', 'Name of the model at an upstream that is not onespace, where it differs.'),
+  REPLICA_TIMEOUT_SECONDS: integer(20, 1, 600, 'Longest time the upstream may take for one input.'),
   STORE: Type.Enum(['faiss', 'chroma'], {
     default: 'faiss',
-    description: 'Where vectors are kept: embedded, or on a Chroma server that replicas share.',
+    description: 'Vector store: embedded (faiss), or a Chroma server that several replicas of the service share.',
   }),
-  CHROMA_URL: text('http://127.0.0.1:8001', 'The Chroma server, for STORE=chroma.'),
+  CHROMA_URL: text('http://127.0.0.1:8001', 'URL of the Chroma server, for STORE=chroma.'),
   INDEX: Type.Enum(['flat', ...APPROXIMATIONS], {
     default: 'flat',
-    description: 'How FAISS searches 10,000 vectors and more: exactly (flat), or sooner or smaller (hnsw, sq8, pca).',
-  }),
-  KEEP_ORIGINALS: Type.Boolean({
-    default: false,
     description:
-      'Whether the texts and files that items are made from are kept beside the index (STORE=faiss), for "onespace reindex".',
+      'How FAISS searches 10,000 vectors or more: exactly (flat), faster with more memory (hnsw), or in less memory (sq8, pca).',
   }),
-  API_KEYS: text('', 'Keys that let callers in, separated by commas; ":read" after a key makes it read-only.'),
-  ALLOW_ANONYMOUS: Type.Boolean({
-    default: false,
-    description:
-      'Whether other machines may call without a key; needed when HOST is not loopback and there are no keys.',
-  }),
-  RATE_LIMIT: integer(0, 0, 1_000_000, 'Requests a minute for each key, or each address without keys; 0 for no limit.'),
-  TRUST_PROXY: text('', 'Addresses of proxies whose X-Forwarded-For is believed, separated by commas.'),
+  KEEP_ORIGINALS: flag(
+    'Keeps the texts and files of items beside the index (STORE=faiss), so that "onespace reindex" can embed them again.',
+  ),
+  API_KEYS: text('', 'API keys that callers may use, separated by commas; ":read" after a key makes it read-only.'),
+  ALLOW_ANONYMOUS: flag(
+    'Lets other machines call without a key; required when HOST is not a loopback address and API_KEYS is empty.',
+  ),
+  RATE_LIMIT: integer(
+    0,
+    0,
+    1_000_000,
+    'Requests per minute for each key, or for each address without keys; 0 for no limit.',
+  ),
+  TRUST_PROXY: text('', 'Addresses of proxies whose X-Forwarded-For header is trusted, separated by commas.'),
   ADMIN_PORT: integer(
     0,
     0,
     65535,
-    'Port of its own for /health and /metrics, without keys, and for rollouts; 0 leaves them on PORT.',
+    'Separate port for /health and /metrics, without keys, and for /admin/rollout; 0 serves them on PORT.',
   ),
-  CORS_ORIGINS: text('', 'Origins that browsers may call from, separated by commas; none by default.'),
+  CORS_ORIGINS: text('', 'Origins from which browsers may call, separated by commas.'),
   ALLOW_URL_HOSTS: text(
     '',
-    'Hosts from which URLs in JSON are fetched, separated by commas: img.example.com, *.example.org.',
+    'Hosts from which the service fetches URLs in JSON, separated by commas: img.example.com, *.example.org.',
   ),
   MAX_FETCH_SECONDS: integer(20, 1, 600, 'Longest time that fetching one URL may take.'),
   MAX_UPLOAD_MB: integer(64, 1, 4096, 'Largest file or body accepted, in MB (10^6 bytes).'),
-  MAX_JSON_MB: integer(16, 1, 512, 'Largest JSON body accepted, in MB; pictures in it count as base64.'),
-  MAX_IMAGE_PIXELS: integer(100_000_000, 1, 1_000_000_000, 'Most pixels of a picture, or of one video frame.'),
+  MAX_JSON_MB: integer(16, 1, 512, 'Largest JSON body accepted, in MB; images and videos in it count as base64.'),
+  MAX_IMAGE_PIXELS: integer(100_000_000, 1, 1_000_000_000, 'Most pixels of an image or of one video frame.'),
   MAX_VIDEO_SECONDS: integer(600, 1, 86_400, 'Longest video accepted, in seconds.'),
-  MAX_DECODE_SECONDS: integer(60, 1, 3600, 'Longest time one file may take to decode, in seconds.'),
+  MAX_DECODE_SECONDS: integer(60, 1, 3600, 'Longest time that decoding one file may take, in seconds.'),
   VIDEO_FPS: Type.Number({
     default: 1,
     exclusiveMinimum: 0,
@@ -106,40 +123,68 @@ export const Settings = Type.Object({
     72,
     1,
     3600,
-    'How long an idle connection is kept; longer than the load balancer keeps it.',
+    'How long an idle connection stays open; set it longer than the load balancer does.',
   ),
-  SLOW_BODY_SECONDS: integer(20, 1, 600, 'A body that brings less than 1 kB/s for this long is given up.'),
-  MAX_QUEUE: integer(512, 1, 100_000, 'Requests waiting for the model before new ones get 503.'),
-  MAX_INFLIGHT_MB: integer(512, 1, 1_000_000, 'Bodies of all requests under way, in MB, before new ones get 503.'),
-  MAX_BATCH_TOKENS: integer(1024, 64, 1_000_000, 'Tokens of one batch, padding counted.'),
-  MAX_BATCH_SIZE: integer(64, 1, 4096, 'Inputs of one batch.'),
-  CACHE_MB: integer(64, 0, 100_000, 'Memory for embeddings of inputs seen before, in MB; 0 turns the cache off.'),
-  CACHE_DISK_MB: integer(256, 0, 1_000_000, 'Disk for the same, which outlives a restart, in MB; 0 turns it off.'),
+  SLOW_BODY_SECONDS: integer(20, 1, 600, 'A body that arrives at less than 1 kB/s for this long is refused.'),
+  MAX_QUEUE: integer(
+    512,
+    1,
+    100_000,
+    'Most unfinished requests, and most inputs that may wait for the model; further ones get 503.',
+  ),
+  MAX_INFLIGHT_MB: integer(
+    512,
+    1,
+    1_000_000,
+    'Most memory for the bodies of all unfinished requests, in MB; further ones get 503.',
+  ),
+  MAX_BATCH_TOKENS: integer(1024, 64, 1_000_000, 'Most tokens of one batch, padding included.'),
+  MAX_BATCH_SIZE: integer(64, 1, 4096, 'Most inputs of one batch.'),
+  CACHE_MB: integer(64, 0, 100_000, 'Memory for embeddings of earlier inputs, in MB; 0 turns this cache off.'),
+  CACHE_DISK_MB: integer(
+    256,
+    0,
+    1_000_000,
+    'Disk space for embeddings of earlier inputs, kept over restarts, in MB; 0 turns this cache off.',
+  ),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',
-    description: 'Least important log lines to write.',
+    description: 'Least severe log lines to write.',
   }),
 });
 
 export type Config = Static<typeof Settings>;
 
 /**
- * The settings from the environment, defaults filled in.
- * @throws Error that names every setting that is wrong and what would be right
+ * The settings from the environment, with their defaults. Other variables are ignored.
+ * @throws Error that names every invalid setting, the value received and what is allowed
  */
 export function loadConfig(env: Record<string, string | undefined>): Config {
   const given = Object.entries(env).filter(
     ([name, value]) => name in Settings.properties && value !== undefined && value !== '',
   );
   const config = Value.Default(Settings, Value.Convert(Settings, Object.fromEntries(given)));
-  const errors = Value.Errors(Settings, config);
-  if (errors.length > 0) {
-    const lines = errors.map(
-      ({ instancePath, message }) => `  ${instancePath.slice(1)}=${env[instancePath.slice(1)]}: ${message}`,
-    );
-    throw new Error(`These settings are not valid:\n${[...new Set(lines)].join('\n')}`);
-  }
-  return config as Config;
+  const invalid = new Set(Value.Errors(Settings, config).map(({ instancePath }) => instancePath.slice(1)));
+  if (invalid.size === 0) return config as Config;
+  const lines = [...invalid].map((name) => `  ${name}=${env[name]}: must be ${allowedFor(name as keyof Config)}`);
+  throw new Error(`These settings are not valid:\n${lines.join('\n')}`);
+}
+
+interface Rule {
+  type?: string;
+  enum?: readonly string[];
+  minimum?: number;
+  exclusiveMinimum?: number;
+  maximum?: number;
+}
+
+/** The values that a setting takes, in words. */
+function allowedFor(name: keyof Config): string {
+  const { type, enum: choices, minimum, exclusiveMinimum, maximum }: Rule = Settings.properties[name];
+  if (choices !== undefined) return `one of ${choices.join(', ')}`;
+  if (type === 'boolean') return 'true or false';
+  const least = minimum === undefined ? `greater than ${exclusiveMinimum}` : `from ${minimum}`;
+  return `${type === 'integer' ? 'an integer' : 'a number'} ${least} ${minimum === undefined ? 'and at most' : 'to'} ${maximum}`;
 }
 
 /** The entries of a setting that is a comma-separated list. */

@@ -14,9 +14,15 @@ describe('loadConfig', () => {
     });
   });
 
-  it('names every setting that is wrong', () => {
-    const load = () => loadConfig({ PORT: 'eighty', DEVICE: 'tpu', MAX_QUEUE: '0' });
-    for (const line of ['PORT=eighty: must be integer', 'DEVICE=tpu: ', 'MAX_QUEUE=0: must be >= 1'])
-      expect(load).toThrow(line);
+  it('names every setting that is wrong, the value received and what is allowed', () => {
+    const env = { PORT: 'eighty', DEVICE: 'tpu', MAX_QUEUE: '0', VIDEO_FPS: '0', KEEP_ORIGINALS: 'maybe' };
+    for (const line of [
+      'PORT=eighty: must be an integer from 0 to 65535',
+      'DEVICE=tpu: must be one of auto, cpu, webgpu, cuda',
+      'MAX_QUEUE=0: must be an integer from 1 to 100000',
+      'VIDEO_FPS=0: must be a number greater than 0 and at most 60',
+      'KEEP_ORIGINALS=maybe: must be true or false',
+    ])
+      expect(() => loadConfig(env)).toThrow(line);
   });
 });

@@ -85,7 +85,7 @@ describe('the process', () => {
   });
 
   it.each([
-    [{ PORT: 'eighty' }, /PORT=eighty: must be integer/],
+    [{ PORT: 'eighty' }, /PORT=eighty: must be an integer from 0 to 65535/],
     [{ MODEL: 'no-such-model' }, /There is no model "no-such-model"/],
   ])('reports what is wrong with %j, and exits with an error', async (settings, message) => {
     const child = start(settings as Record<string, string>);

@@ -1,7 +1,7 @@
 /**
  * Does long work starve short work? Texts alone, then the same while clips stream in.
  *
- *   node bench/encoder/fairness.mjs [--seconds 10]
+ *   node bench/inference/fairness.mjs [--seconds 10]
  *
  * The sketch: one clip is 160 tokens, some 15 ms of inference on two cores; a text waits for at most one such
  * batch, so its p99 should grow by about that, were it not that ffmpeg takes cores from everything.

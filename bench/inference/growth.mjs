@@ -1,7 +1,7 @@
 /**
  * What a request costs as the work grows: length of a text, frames of a clip, requests at once, session threads.
  *
- *   node bench/encoder/growth.mjs [--seconds 3]
+ *   node bench/inference/growth.mjs [--seconds 3]
  *
  * The sketch: the model's blocks take 9.4 MFLOP a token, so a lone text of 64 tokens is 0.6 GFLOP, some 6 ms on
  * two cores, and cost grows in proportion to tokens (attention matters from hundreds on). HTTP adds 0.25 ms of one

@@ -1,7 +1,7 @@
 /**
  * The same requests to this service and to peers, in one run.
  *
- *   node bench/encoder/peers.mjs [--seconds 5]
+ *   node bench/inference/peers.mjs [--seconds 5]
  *
  * article: FastAPI and PyTorch, one request = one forward pass (bench/peers/article.py; needs Debian's
  * python3-torch, python3-fastapi, python3-uvicorn and python3-pil). The sketch: both do the same

@@ -1,8 +1,8 @@
 /**
  * Many mixed requests, some of whose clients hang up: is every reply its own input's, and does memory stay flat?
  *
- *   node bench/encoder/soak.mjs --requests 20000               memory
- *   node bench/encoder/soak.mjs --requests 50000 --hang-ups    replies, as one client in twenty hangs up
+ *   node bench/inference/soak.mjs --requests 20000               memory
+ *   node bench/inference/soak.mjs --requests 50000 --hang-ups    replies, as one client in twenty hangs up
  *
  * Each input's reference vector is asked for first, alone. Then the inputs come in random order and together;
  * every reply must equal its reference (padding and batching may move the last bits, hence 1e-4). Memory is measured

@@ -1,7 +1,7 @@
 /**
  * How near the service comes to what the machine can do, side by side in one run.
  *
- *   node bench/encoder/throughput.mjs [--seconds 5] [--only text]
+ *   node bench/inference/throughput.mjs [--seconds 5] [--only text]
  *
  * The sketch. The bundled model has 4.7 M weights in its blocks: 9.4 MFLOP a token and layer stack, so 8 tokens
  * are 75 MFLOP and 16 patches 150 MFLOP; two cores that sustain 60 GFLOP/s each do 1,600 texts or 800 images a

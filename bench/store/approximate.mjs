@@ -1,7 +1,7 @@
 /**
  * What the approximate indexes cost and keep, against exact search on the same rows.
  *
- *   node bench/index/approximate.mjs [rows]        (default: 100000)
+ *   node bench/store/approximate.mjs [rows]        (default: 100000)
  *
  * Back of the envelope, 256 dimensions: exact search keeps 1,024 bytes a row in memory. SQ8 keeps
  * 256; PCA to 64 dimensions 256; HNSW32 keeps the 1,024 and about 64 links of 4 bytes, 1,280. The

@@ -3,7 +3,7 @@
  * bare faiss-node call | Chroma over HTTP | a plain pass over the memory, which is the limit of exact search.
  * Chroma searches a graph (HNSW), so it is to be compared with the second.
  *
- *   node bench/index/search.mjs [--sizes 10000,100000,1000000] [--sides http,hnsw,bare,chroma,limit] [--seconds 2]
+ *   node bench/store/search.mjs [--sizes 10000,100000,1000000] [--sides http,hnsw,bare,chroma,limit] [--seconds 2]
  *                               [--inserts 20000] [--graph-max 100000] [--chroma-ef 100]
  *
  * Graphs take long to build: they are left out of sizes over --graph-max, and ours of sizes that the
@@ -137,7 +137,7 @@ const unknown = sides.find((side) => !(side in MEASURES));
 if (unknown !== undefined) throw new Error(`--sides knows ${Object.keys(MEASURES)}; not ${unknown}`);
 if (sides.includes('chroma') && chromaCommand() === undefined) {
   sides.splice(sides.indexOf('chroma'), 1);
-  console.error('Chroma is not installed: its side is left out (npm ci --prefix test/index/chroma)');
+  console.error('Chroma is not installed: its side is left out (npm ci --prefix test/store/chroma/server)');
 }
 console.log(`Node.js ${process.version}, ${availableParallelism()} cores, ${cpus()[0]?.model}`);
 for (const rows of values.sizes.split(',').map(Number)) print(rows, await measure(rows));

@@ -1,41 +1,50 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { Command } from 'commander';
 import { type Connection, formOf, putItems, ServiceError } from '../client/index.js';
 import { MEDIA_EXTENSIONS } from '../media/formats.js';
-import { Progress } from './progress-bar.js';
+import { connectionOf } from './connection.js';
+import { ProgressBar } from './progress-bar.js';
 
 const MEDIA = new RegExp(`\\.(${MEDIA_EXTENSIONS.join('|')})$`, 'i');
-/** Metadata of the files of a folder, a JSON object with a `file` on each line. */
+/** Metadata of the files of a folder: JSON Lines, each with the path of its `file`. */
 const CAPTIONS = 'captions.jsonl';
 /** Enough to keep decoding and inference both busy. */
 const CONCURRENCY = 4;
-/** Files of one request: their items share one write. */
-const TOGETHER = 16;
-const TOGETHER_BYTES = 8_000_000;
+/** Most files of one request: their items share one write. */
+const GROUP_FILES = 16;
+const GROUP_BYTES = 8_000_000;
 
-export interface FolderResult {
+interface FolderResult {
   stored: number;
-  /** What was refused, with the service's reason. */
+  /** Files that the service refused, with its reason. */
   refused: { file: string; reason: string }[];
 }
 
-/**
- * Stores every picture and clip of a folder and its subfolders. An item's id is its path within the folder,
- * so indexing again replaces instead of doubling.
- */
-export async function indexFolder(to: Connection, folder: string): Promise<FolderResult> {
+export const command = new Command('index')
+  .description('store every image and video of a folder and its subfolders; indexing again replaces them')
+  .argument('<folder>', `the folder; metadata of its files are read from its ${CAPTIONS}, where there is one`)
+  .action(async (folder: string, _options: object, self: Command) => {
+    const { stored, refused } = await indexFolder(connectionOf(self), folder);
+    for (const { file, reason } of refused) console.error(`refused ${file}: ${reason}`);
+    console.log(`${stored} stored, ${refused.length} refused`);
+    if (refused.length > 0) process.exitCode = 1;
+  });
+
+/** Stores the images and videos of a folder. The id of an item is its path within the folder. */
+async function indexFolder(to: Connection, folder: string): Promise<FolderResult> {
   const files = await mediaFiles(folder);
-  if (files.length === 0) throw new Error(`There are no pictures or clips in ${folder}.`);
+  if (files.length === 0) throw new Error(`There are no images or videos in ${folder}.`);
   const captions = await readCaptions(folder);
-  const progress = new Progress('indexing', files.length);
+  const bar = new ProgressBar('indexing', files.length);
   const result: FolderResult = { stored: 0, refused: [] };
-  const waiting = await groups(folder, files);
+  const queue = await groups(folder, files);
   const work = async () => {
-    for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
+    for (let group = queue.shift(); group !== undefined; group = queue.shift()) {
       const refused = await store(to, folder, group, captions);
       result.stored += group.length - refused.length;
       result.refused.push(...refused);
-      progress.advance(group.length);
+      bar.advance(group.length);
     }
   };
   await Promise.all(Array.from({ length: CONCURRENCY }, work));
@@ -63,7 +72,7 @@ async function readCaptions(folder: string): Promise<Map<string, object>> {
   );
 }
 
-/** The files in groups that one request may bring; a large one is alone. */
+/** The files in groups for one request each; a large file is a group of its own. */
 async function groups(folder: string, files: readonly string[]): Promise<string[][]> {
   const grouped: string[][] = [];
   let bytes = Infinity;
@@ -71,7 +80,7 @@ async function groups(folder: string, files: readonly string[]): Promise<string[
     const { size } = await stat(path.join(folder, file));
     bytes += size;
     const last = grouped.at(-1);
-    if (last !== undefined && last.length < TOGETHER && bytes <= TOGETHER_BYTES) last.push(file);
+    if (last !== undefined && last.length < GROUP_FILES && bytes <= GROUP_BYTES) last.push(file);
     else {
       grouped.push([file]);
       bytes = size;
@@ -98,7 +107,7 @@ async function store(
     );
   } catch (error) {
     const [only, ...others] = files;
-    // What is refused as a whole is refused for one of them: alone, each has its answer.
+    // A request is refused as a whole when one file breaks a limit: sent alone, each file gets its own answer.
     if (!(error instanceof ServiceError && error.problem.status < 500) || only === undefined) throw error;
     if (others.length === 0) return [{ file: only, reason: error.message }];
     const refused = await Promise.all(files.map((file) => store(to, folder, [file], captions)));

@@ -1,30 +1,30 @@
 const WIDTH = 30;
 const REDRAW_MS = 50;
-/** Without a terminal, a line every so often instead of a bar. */
+/** Without a terminal: a line instead of a bar, each time this part of the total has been added. */
 const LINE_EVERY = 0.1;
 
 const asCount = (count: number) => (Number.isInteger(count) ? String(count) : count.toFixed(1));
 
-/** A progress bar on stderr: `done/total`, rate and time left. */
-export class Progress {
+/** A progress bar on stderr with `done/total`, rate and time left; lines where stderr is no terminal. */
+export class ProgressBar {
   private done = 0;
-  /** What was done before, which says nothing of the rate. */
-  private before = 0;
+  /** Skipped work, which does not count towards the rate. */
+  private skipped = 0;
   private readonly start = performance.now();
   private drawnAt = 0;
   private nextLine = LINE_EVERY;
 
-  /** @param say how to say an amount */
+  /** @param format an amount in words: a count, unless something else is given */
   constructor(
     private readonly label: string,
     private readonly total: number,
-    private readonly say: (amount: number) => string = asCount,
+    private readonly format: (amount: number) => string = asCount,
     private readonly stream: NodeJS.WriteStream = process.stderr,
   ) {}
 
-  /** Counts what need not be done any more. */
+  /** Counts work that an earlier run has done. */
   skip(count: number): void {
-    this.before += count;
+    this.skipped += count;
     this.done += count;
   }
 
@@ -52,9 +52,9 @@ export class Progress {
 
   private summary(): string {
     const seconds = (performance.now() - this.start) / 1000;
-    const rate = (this.done - this.before) / seconds;
+    const rate = (this.done - this.skipped) / seconds;
     const left =
       this.done >= this.total ? `in ${seconds.toFixed(1)} s` : `${Math.ceil((this.total - this.done) / rate)} s left`;
-    return `${this.say(this.done)}/${this.say(this.total)}  ${this.say(rate)}/s  ${left}`;
+    return `${this.format(this.done)}/${this.format(this.total)}  ${this.format(rate)}/s  ${left}`;
   }
 }

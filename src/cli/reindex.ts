@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { Command } from 'commander';
 import type { FastifyBaseLogger } from 'fastify';
 import { pino } from 'pino';
 import { type Config, loadConfig } from '../config.js';
@@ -14,24 +15,31 @@ import { modelSources } from '../serving/model-registry.js';
 import { bindingOf, buildingDir, finishSwitch, switchOver } from '../store/faiss/index-swap.js';
 import { openFaissStore } from '../store/faiss/store.js';
 import type { Counts, ModelBinding } from '../store/vector-store.js';
-import { Progress } from './progress-bar.js';
+import { ProgressBar } from './progress-bar.js';
 
-export interface ReindexChoice {
-  /** Name of the index to read; without it the one that has the model's own name. */
+interface ReindexOptions {
+  /** Name of the index to read; the model's own name when undefined. */
   from?: string;
-  /** Whether items that cannot be embedded again may be left out. */
+  /** Whether to continue without items that cannot be embedded again. */
   leaveOut?: boolean;
 }
 
+export const command = new Command('reindex')
+  .description('embed the stored items again with the model of the settings, from their originals (see KEEP_ORIGINALS)')
+  .option('--from <model>', 'read the index of this model')
+  .option('--leave-out', 'continue without items whose original was not kept')
+  .addHelpText('after', '\nStop the service first. An interrupted run continues where it stopped.')
+  .action(async (options: ReindexOptions) => console.log(await reindex(options)));
+
 /**
- * Embeds what an index was made from again, with the model of the settings, into a new index that takes its
- * place when it is complete. Run again after an interruption, it goes on where it was.
- * @returns what happened, in words
+ * Embeds the originals of an index with the model of the settings, into a new index that replaces the old one when it
+ * is complete. After an interruption, the next run continues.
+ * @returns what was done, in words
  */
-export async function reindex({ from, leaveOut = false }: ReindexChoice): Promise<string> {
+async function reindex({ from, leaveOut = false }: ReindexOptions): Promise<string> {
   const config: Config = { ...loadConfig(process.env), KEEP_ORIGINALS: true };
   if (config.STORE !== 'faiss')
-    throw new Error('reindex needs STORE=faiss: with a Chroma server no originals are kept.');
+    throw new Error('reindex needs STORE=faiss: with STORE=chroma the service keeps no originals.');
   const source = modelSources(config)[0];
   const model = await openModel(source, config);
   const { name, revision, dim } = model.manifest;
@@ -40,20 +48,20 @@ export async function reindex({ from, leaveOut = false }: ReindexChoice): Promis
   const oldDir = path.join(config.DATA_DIR, 'index', from ?? name);
   await finishSwitch(dir);
   const old = await bindingOf(oldDir);
-  if (old === undefined) throw new Error(`There is no index "${from ?? name}"; --from names another model's.`);
-  if (isSame(old, binding)) return `The index "${from ?? name}" is of ${describe(binding)} already.`;
+  if (old === undefined) throw new Error(`There is no index "${from ?? name}". Name the index to read: --from MODEL`);
+  if (isSame(old, binding)) return `The index "${from ?? name}" was already made with ${describe(binding)}.`;
   if (oldDir !== dir && (await bindingOf(dir)) !== undefined)
-    throw new Error(`There is an index "${name}" already. Move ${dir} away to make it anew from "${from}".`);
+    throw new Error(`There is already an index "${name}". To make it from "${from}", move ${dir} away first.`);
 
   const total = await build(config, { source, model, dir, oldDir, old, leaveOut });
   const before = await switchOver(dir);
   const made = `${total.embedded} items are in the index of ${describe(binding)} now`;
-  if (before === undefined) return `${made}; the index "${from}" stays as it was.`;
+  if (before === undefined) return `${made}; the index "${from}" is unchanged.`;
   if (total.leftOut === 0) {
     await rm(before, { recursive: true });
     return `${made}.`;
   }
-  return `${made}; the old index, with ${total.leftOut} that were left out, is kept in ${before}.`;
+  return `${made}; the old index, with ${total.leftOut} items that were left out, is kept in ${before}.`;
 }
 
 interface Plan {
@@ -70,11 +78,11 @@ async function build(config: Config, plan: Plan): Promise<{ embedded: number; le
   const store = await openFaissStore({ dir: plan.oldDir, binding: plan.old, logger, keepOriginals: true });
   try {
     const from = store as typeof store & KeepingStore;
-    const lacking = await withoutOriginal(from);
+    const missing = await withoutOriginal(from);
     const all = sum(await from.count());
-    if (lacking.count > 0 && !plan.leaveOut) throw new Error(cannotEmbed(lacking, all));
+    if (missing.count > 0 && !plan.leaveOut) throw new Error(cannotEmbed(missing, all));
     const leftOut = await fill(config, plan, from, all, logger);
-    if (leftOut.count > lacking.count && !plan.leaveOut) throw new Error(cannotEmbed(leftOut, all));
+    if (leftOut.count > missing.count && !plan.leaveOut) throw new Error(cannotEmbed(leftOut, all));
     if (leftOut.count > 0) process.stderr.write(`${list(leftOut)}\n`);
     return { embedded: all - leftOut.count, leftOut: leftOut.count };
   } finally {
@@ -90,7 +98,7 @@ async function fill(
   logger: FastifyBaseLogger,
 ): Promise<LeftOut> {
   const { name, revision, dim } = model.manifest;
-  // What an interrupted run for another model had made is of no use.
+  // An interrupted run for another model left vectors that this index cannot hold.
   const begun = await bindingOf(buildingDir(dir));
   if (begun !== undefined && !isSame(begun, { model: name, revision, dim }))
     await rm(buildingDir(dir), { recursive: true });
@@ -99,7 +107,7 @@ async function fill(
   const loader = new ModelLoader({ config, metrics, logger, cache, ffmpeg: await Ffmpeg.locate() });
   const index = path.basename(buildingDir(dir));
   const to = await loader.open(source, model, { workers: config.ENCODER_WORKERS, index });
-  const progress = new Progress('embedding again', all);
+  const bar = new ProgressBar('embedding again', all);
   try {
     return await embedAgain(
       from,
@@ -108,8 +116,8 @@ async function fill(
         concurrency: 2 * config.MAX_BATCH_SIZE,
         spoolFolder: path.join(config.DATA_DIR, 'spool'),
         onProgress: ({ embedded, skipped }) => {
-          progress.skip(skipped);
-          progress.advance(embedded);
+          bar.skip(skipped);
+          bar.advance(embedded);
         },
       },
     );
@@ -119,8 +127,8 @@ async function fill(
 }
 
 const cannotEmbed = (leftOut: LeftOut, all: number): string =>
-  `${leftOut.count} of ${all} items cannot be embedded again: their vectors came ready, or were stored without KEEP_ORIGINALS.\n` +
-  `${list(leftOut)}\nThe old index has been left as it is. With --leave-out the new one is made without them, and the old one is kept beside it.`;
+  `${leftOut.count} of ${all} items cannot be embedded again: they were stored as ready vectors, or without KEEP_ORIGINALS.\n` +
+  `${list(leftOut)}\nThe old index is unchanged. With --leave-out the new index is made without them, and the old one is kept beside it.`;
 
 function list({ count, first }: LeftOut): string {
   const lines = first.map(({ id, reason }) => `  ${id}: ${reason}`);

@@ -5,32 +5,32 @@ const END = '<!-- /settings -->';
 
 interface Setting {
   default?: unknown;
-  /** How to say a default that depends on the machine. */
+  /** Describes a default that depends on the machine. */
   'x-default'?: string;
   enum?: readonly string[];
   description?: string;
 }
 
-/** Every setting, its default and what it is for, as a Markdown table. */
+/** A Markdown table of every setting, its default and its description. */
 export function settingsTable(): string {
   const rows = (Object.entries(Settings.properties) as [string, Setting][]).map(
     ([name, setting]) => `| \`${name}\` | ${defaultOf(setting)} | ${describe(setting)} |`,
   );
-  return ['| Setting | Default | What it is for |', '| --- | --- | --- |', ...rows].join('\n');
+  return ['| Setting | Default | Description |', '| --- | --- | --- |', ...rows].join('\n');
 }
 
 /**
- * `markdown` with the table of today between its markers.
- * @throws Error when it has no markers
+ * Replaces the table between the markers of a Markdown document with the current one.
+ * @throws Error when the document has no markers
  */
 export function withSettingsTable(markdown: string): string {
   const [start, end] = [markdown.indexOf(START), markdown.indexOf(END)];
-  if (start < 0 || end < start) throw new Error(`The file needs the lines ${START} and ${END}, in this order.`);
+  if (start < 0 || end < start) throw new Error(`The file must contain the lines ${START} and ${END}, in this order.`);
   return `${markdown.slice(0, start + START.length)}\n${settingsTable()}\n${markdown.slice(end)}`;
 }
 
-function defaultOf({ default: value, 'x-default': said }: Setting): string {
-  if (said !== undefined) return said;
+function defaultOf({ default: value, 'x-default': described }: Setting): string {
+  if (described !== undefined) return described;
   return value === '' ? 'none' : `\`${value}\``;
 }
 

@@ -1,5 +1,5 @@
 import { MODALITIES } from '../common/modality.js';
-import { APPROXIMATIONS } from '../store/faiss/ann/index-kind.js';
+import { APPROXIMATIONS } from '../config.js';
 import type { IndexEvents } from '../store/faiss/events.js';
 import type { Counts } from '../store/vector-store.js';
 import type { Metrics, RecordStage } from './metrics.js';

@@ -10,7 +10,7 @@ const run = promisify(execFile);
 let folder: string;
 
 beforeAll(async () => {
-  folder = await mkdtemp(path.join(tmpdir(), 'onespace-transfer-'));
+  folder = await mkdtemp(path.join(tmpdir(), 'onespace-export-'));
 });
 afterAll(() => rm(folder, { recursive: true }));
 

@@ -41,7 +41,7 @@ describe('onespace models', () => {
     server.fault('onnx/vision_model_quantized.onnx', { cutAfter: 100_000 });
     const pulled = await models(['pull', 'tiny', '--dtype', 'q8']);
     expect(pulled.stdout).toMatch(
-      /^tiny \(q8\): 4 files are here and right, 4 of them new\. .* MODEL=tiny DTYPE=q8 npm start\n$/,
+      /^tiny \(q8\): 4 files are here and verified, 4 of them new\. .* MODEL=tiny DTYPE=q8 npm start\n$/,
     );
     expect(pulled.stderr).toMatch(/connection to 127.0.0.1:\d+ failed: .* Trying again in 1 s/);
     expect(pulled.stderr).toMatch(/^pulling tiny 691 kB\/691 kB /m);
@@ -52,7 +52,7 @@ describe('onespace models', () => {
     const damaged = await models(['verify']).catch((error: { code: number; stdout: string }) => error);
     expect(damaged).toMatchObject({ code: 1, stdout: expect.stringMatching(/^damaged +tiny\/tokenizer.json$/m) });
     expect((await models(['pull', 'tiny'], { DTYPE: 'q8' })).stdout).toContain(
-      '4 files are here and right, 1 of them new',
+      '4 files are here and verified, 1 of them new',
     );
 
     expect((await models(['remove', 'tiny'])).stdout).toBe('691 kB freed\n');
@@ -62,30 +62,30 @@ describe('onespace models', () => {
   it('pull from a folder where there is no network', async () => {
     const folder = path.join(modelsDir, 'tiny');
     await models(['pull', 'tiny', '--dtype', 'q8']);
-    const brought = await mkdtemp(path.join(tmpdir(), 'onespace-brought-'));
-    await cp(folder, brought, { recursive: true });
+    const copied = await mkdtemp(path.join(tmpdir(), 'onespace-copied-'));
+    await cp(folder, copied, { recursive: true });
     await models(['remove', 'tiny']);
 
     const offline = { HF_HUB_OFFLINE: '1', HF_ENDPOINT: 'http://127.0.0.1:9' };
     await expect(models(['pull', 'tiny', '--dtype', 'q8'], offline)).rejects.toThrow(
-      /HF_HUB_OFFLINE is set, and tiny lacks files:\n\n {4}config.json\n[\s\S]*pull tiny --from FOLDER/,
+      /HF_HUB_OFFLINE is set, and files of tiny are missing:\n\n {4}config.json\n[\s\S]*pull tiny --from FOLDER/,
     );
-    const pulled = await models(['pull', 'tiny', '--dtype', 'q8', '--from', brought], offline);
+    const pulled = await models(['pull', 'tiny', '--dtype', 'q8', '--from', copied], offline);
     expect(pulled.stdout).toContain('4 of them new');
     expect((await models(['pull', 'tiny', '--dtype', 'q8'], offline)).stdout).toContain(
-      '4 files are here and right, 0 of them new',
+      '4 files are here and verified, 0 of them new',
     );
-    await rm(brought, { recursive: true });
+    await rm(copied, { recursive: true });
   });
 
   it('leave the bundled model alone', async () => {
     expect(await row('onespace-mini')).toMatch(/ 256 .* here$/);
     expect((await models(['verify', 'onespace-mini'])).stdout).toMatch(/^right +onespace-mini\/weights.bin$/m);
-    await expect(models(['remove', 'onespace-mini'])).rejects.toThrow(/has no files that are fetched/);
+    await expect(models(['remove', 'onespace-mini'])).rejects.toThrow(/has no files to download/);
   });
 
   it('put the files of a model of the package into MODELS_DIR', async () => {
-    // Its files cannot be had from the stand-in: what counts is where they would go.
+    // The stand-in does not have its files; the test is about the folder that they would go to.
     await expect(models(['pull', 'clip-vit-base-patch32', '--dtype', 'q8'])).rejects.toThrow(/404 \(EntryNotFound\)/);
     const manifest = await readFile(path.join(modelsDir, 'clip-vit-base-patch32', 'model.json'), 'utf8');
     expect(manifest).toBe(await readFile('models/clip-vit-base-patch32/model.json', 'utf8'));
@@ -96,13 +96,13 @@ describe('starting a model that is not here', () => {
   const start = (settings: Record<string, string>) =>
     run(process.execPath, ['dist/src/main.js'], { env: environment({ PORT: '0', ...settings }) });
 
-  it('says which command brings it', async () => {
+  it('names the command that downloads it', async () => {
     await expect(start({ MODEL: 'tiny', DTYPE: 'q8' })).rejects.toThrow(
       /tiny \(q8\) needs files[\s\S]*missing {2}onnx\/text_model_quantized.onnx[\s\S]*\n {4}npx onespace models pull tiny --dtype q8\n/,
     );
   });
 
-  it('says which models there are', async () => {
+  it('names the models that exist', async () => {
     await expect(start({ MODEL: 'nope' })).rejects.toThrow(
       /There is no model "nope". There are: .*onespace-mini.* tiny/,
     );

@@ -14,11 +14,11 @@ const LONG = 'a very long story about a red car. '.repeat(100);
 let dataDir: string;
 let copies: ModelCopies;
 let red: Buffer;
-let clip: Buffer;
+let video: Buffer;
 
 beforeAll(async () => {
   dataDir = await mkdtemp(path.join(tmpdir(), 'onespace-reindex-'));
-  [copies, red, clip] = await Promise.all([ModelCopies.open(), jpeg('red'), mp4()]);
+  [copies, red, video] = await Promise.all([ModelCopies.open(), jpeg('red'), mp4()]);
 });
 afterAll(async () => {
   await copies.close();
@@ -35,7 +35,7 @@ const embeddingOf = async (server: TestServer, id: string) =>
   ((await (await fetch(`${server.url}/items/${id}?include=embedding`)).json()) as { embedding: number[] }).embedding;
 const indexes = async () => (await readdir(path.join(dataDir, 'index'))).sort();
 
-it('embeds originals again with another model, keeps ids and metadata, and loses nothing on the way', {
+it('embeds originals again with another model, keeps ids and metadata, and loses nothing in an interruption', {
   timeout: 240_000,
 }, async () => {
   const [second, third] = [
@@ -45,7 +45,7 @@ it('embeds originals again with another model, keeps ids and metadata, and loses
   const first = await open();
   const forms: Record<string, Record<string, string | Uint8Array>> = {
     image: { 'red.jpg': red },
-    video: { 'clip.mp4': clip },
+    video: { 'red-to-blue.mp4': video },
     mixed: { text: 'at night', 'red.jpg': red },
     long: { text: LONG },
     short: { text: 'a red car' },
@@ -75,7 +75,7 @@ it('embeds originals again with another model, keeps ids and metadata, and loses
   await server.json('/items', { id: 'ready', embedding: old });
   await server.close();
 
-  // A vector that came ready has no original: that is said, and nothing happens without leave.
+  // An item stored as a ready vector has no original: reindex names it and changes nothing without --leave-out.
   const refusal = await cli(third).catch((error: { stderr: string }) => error.stderr);
   expect(refusal).toMatch(/1 of 6 items cannot be embedded again[\s\S]*ready: no original was kept/);
   expect(await indexes()).toEqual(['onespace-mini']);
@@ -87,7 +87,7 @@ it('embeds originals again with another model, keeps ids and metadata, and loses
   expect(await indexes()).toEqual(['onespace-mini', 'onespace-mini.before']);
   expect((await cli(third)).stdout).toMatch(/already/);
 
-  // A crash between the two renames of the switch: the next start ends it.
+  // After a crash between the two renames of the switch, the next start completes it.
   const dir = path.join(dataDir, 'index', 'onespace-mini');
   await rename(dir, `${dir}.complete`);
   const last = await open(third);

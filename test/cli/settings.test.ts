@@ -7,7 +7,7 @@ describe('the table of settings', () => {
   it('has a row for each, with its default', () => {
     const rows = settingsTable().split('\n').slice(2);
     expect(rows.map((row) => /`(\w+)`/.exec(row)?.[1])).toEqual(Object.keys(Settings.properties));
-    expect(rows).toContainEqual('| `HOST` | `127.0.0.1` | Address to listen on; 0.0.0.0 for every interface. |');
+    expect(rows).toContainEqual('| `HOST` | `127.0.0.1` | Address to listen on; 0.0.0.0 for all interfaces. |');
     for (const row of rows)
       expect(row, 'three cells that say something').toMatch(/^\| \S[^|]* \| \S[^|]* \| \S[^|]* \|$/);
   });

@@ -1,11 +1,10 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import type { Dtype } from '../../config.js';
 import type { Device } from '../device.js';
 import type { BatchMessage } from '../families/family.js';
 
-/** Arithmetic of a model: floats of 32 or 16 bits, or integers of 8 or 4 bits where the weights are stored so. */
-export const DTYPES = ['fp32', 'fp16', 'q8', 'q4'] as const;
-export type Dtype = (typeof DTYPES)[number];
+export type { Dtype };
 
 /** How the sessions of a model run. */
 export interface SessionSettings {

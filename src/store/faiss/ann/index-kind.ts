@@ -1,13 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import type { Modality } from '../../../common/modality.js';
+import type { Approximation } from '../../../config.js';
 import { assert } from '../../../lib/assert.js';
 import { errorCode } from '../../../lib/fs.js';
 import { readSealed, type Seal } from '../snapshot/checksummed-file.js';
 import { approximationLayout } from '../snapshot/layout.js';
 
-/** Ways to search a large shard in less time or memory than exactly. */
-export const APPROXIMATIONS = ['hnsw', 'sq8', 'pca'] as const;
-export type Approximation = (typeof APPROXIMATIONS)[number];
+export type { Approximation };
 
 /**
  * The FAISS description of an index.
