@@ -1,25 +1,37 @@
-import { buildApp } from './app.js';
-import { loadConfig } from './config.js';
+import closeWithGrace from 'close-with-grace';
 
 /** A request still running when this is over is cut off: orchestrators kill the process soon after. */
 const SHUTDOWN_TIMEOUT_MS = 25_000;
+/**
+ * Signals and errors that keep Node's own handling. A JavaScript handler of a fault in native code
+ * (SIGSEGV and the like) would keep the process spinning instead of letting it end.
+ */
+const NOT_HANDLED: closeWithGrace.AllEvents[] = [
+  ...(['SIGHUP', 'SIGQUIT', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV', 'SIGUSR2'] as const),
+  ...(['uncaughtException', 'unhandledRejection', 'beforeExit'] as const),
+];
+
+/** Assembles the service. Its modules load here, after the signal handlers are in place. */
+async function assemble() {
+  const { loadConfig } = await import('./config.js');
+  const config = loadConfig(process.env);
+  const { buildApp } = await import('./app.js');
+  return { app: await buildApp(config), config };
+}
 
 async function main(): Promise<void> {
-  const config = loadConfig(process.env);
-  const app = await buildApp(config);
-
+  // Installed before anything else: as process 1 of a container, a signal without a handler is lost.
   let stopping = false;
-  const stop = async (signal: NodeJS.Signals) => {
-    if (stopping) return;
+  closeWithGrace({ delay: SHUTDOWN_TIMEOUT_MS, skip: NOT_HANDLED }, async ({ signal }) => {
     stopping = true;
-    app.log.info(`${signal}: finishing the requests under way`);
-    setTimeout(() => process.exit(1), SHUTDOWN_TIMEOUT_MS).unref();
-    await app.close();
-    process.exit(0);
-  };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
-
+    // A start that fails has nothing to close, and `main` reports it.
+    const started = await assembled.catch(() => undefined);
+    started?.app.log.info(`${signal}: finishing the requests under way`);
+    await started?.app.close();
+  });
+  const assembled = assemble();
+  const { app, config } = await assembled;
+  if (stopping) return;
   const url = await app.listen({ host: config.HOST, port: config.PORT });
   process.stderr.write(welcome(url, app.service.models.all.map(({ id }) => id).join(', ')));
 }
@@ -29,8 +41,8 @@ onespace is ready with ${models} on ${url}
 
   Index the samples:   npm run samples
   Search in words:     curl -s ${url}/retrieve -H 'content-type: application/json' -d '{"text":"红色汽车"}'
-  Search by picture:   curl -s ${url}/retrieve -F file=@samples/images/cat.jpg
-  Embed a clip:        curl -s ${url}/embed/video -F file=@samples/clips/rocket.mp4
+  Search by image:     curl -s ${url}/retrieve -F file=@samples/images/cat.jpg
+  Embed a video:       curl -s ${url}/embed/video -F file=@samples/clips/rocket.mp4
   Store your own:      curl -s ${url}/items -F file=@photo.jpg -F 'metadata={"album":"summer"}'
 
 `;

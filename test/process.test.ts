@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -39,6 +40,13 @@ async function serve(): Promise<{ child: ChildProcess; url: string; logs: Record
   throw new Error('the service ended before it was ready');
 }
 
+const underWay = async (url: string) =>
+  /^onespace_requests_under_way (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1];
+
+/** Whether a process has loaded a native module, as Linux tells: it is starting, and not yet done. */
+const loadsModules = async (pid: number | undefined): Promise<boolean> =>
+  (await readFile(`/proc/${pid}/maps`, 'utf8')).includes('.node\n');
+
 const postJson = (url: string, body: object) =>
   fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 
@@ -53,13 +61,41 @@ describe('the process', () => {
     const { child, url } = await serve();
     const clip = await mp4('testsrc=duration=8:size=1280x720:rate=25');
     const replies = Array.from({ length: 6 }, () => postFile(`${url}/embed/video`, clip));
-    const underWay = async () =>
-      /^onespace_requests_under_way (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1];
-    await expect.poll(underWay).toBe('6');
+    await expect.poll(() => underWay(url)).toBe('6');
     const exit = once(child, 'exit');
     child.kill('SIGTERM');
     expect((await Promise.all(replies)).map(({ status }) => status)).toEqual(Array(6).fill(200));
     expect(await exit).toEqual([0, null]);
+  });
+
+  it.skipIf(process.platform !== 'linux')('ends with success when told to stop while it starts', async () => {
+    const child = start();
+    let stderr = '';
+    child.stderr?.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    const exit = once(child, 'exit');
+    await expect.poll(() => loadsModules(child.pid), { interval: 5, timeout: 30_000 }).toBe(true);
+    child.kill('SIGTERM');
+    expect(await exit).toEqual([0, null]);
+    expect(stderr).toBe('');
+  });
+
+  it('ends at once when it is told to stop a second time', async () => {
+    const { child, url, logs } = await serve();
+    const upload = request(`${url}/embed/image`, {
+      method: 'POST',
+      headers: { 'content-type': 'image/jpeg', 'content-length': 1000 },
+    });
+    const isCutOff = expect(once(upload, 'response')).rejects.toThrow();
+    upload.write(Buffer.from([0xff, 0xd8, 0xff, 0xe0]));
+    await expect.poll(() => underWay(url)).toBe('1');
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    await expect.poll(() => logs.some(({ msg }) => /^SIGTERM: finishing/.test(String(msg)))).toBe(true);
+    child.kill('SIGTERM');
+    expect(await exit).toEqual([1, null]);
+    await isCutOff;
   });
 
   it('has every acknowledged write after kill -9', async () => {
