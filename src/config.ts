@@ -1,8 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { APPROXIMATIONS } from './common/index-kind.js';
 import { DTYPES } from './inference/worker/worker-handle.js';
-import { APPROXIMATIONS } from './store/faiss/ann/index-kind.js';
 
 const integer = (value: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum, description });

@@ -31,7 +31,7 @@ async function openOwnStore(): Promise<VectorStore> {
   const binding = await ownBinding(config);
   const { model, revision } = binding;
   const metrics = new Metrics().openModel({ model, name: model, revision });
-  return openStore(config, model, binding, metrics, pino({ level: 'error' }));
+  return openStore(config, model, binding, metrics.indexEvents, pino({ level: 'error' }));
 }
 
 /** Writes everything stored as JSON Lines. @returns how many items */

@@ -44,3 +44,10 @@ export function toBase64(vector: Float32Array): string {
   for (const [i, x] of vector.entries()) bytes.writeFloatLE(x, i * 4);
   return bytes.toString('base64');
 }
+
+/** Summed in double precision, rounded once: the same bits on every path. */
+export function innerProduct(query: Float32Array, stored: Float32Array, offset: number): number {
+  let sum = 0;
+  for (let i = 0; i < query.length; i++) sum += (query[i] as number) * (stored[offset + i] as number);
+  return Math.fround(sum);
+}

@@ -6,8 +6,7 @@ import type { Embedder, EmbedOptions } from '../embedding/embedder.js';
 import { disposeParts, type InputPart } from '../inputs/part.js';
 import { receive } from '../media/upload.js';
 import type { Originals } from '../store/originals/blob-store.js';
-import type { Original, OriginalPart } from '../store/originals/source-ref.js';
-import type { ItemInfo, VectorStore } from '../store/vector-store.js';
+import type { ItemInfo, Original, OriginalPart, VectorStore } from '../store/vector-store.js';
 import { type NewItem, putItems } from './put-items.js';
 
 /** A store that keeps originals. */

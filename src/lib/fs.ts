@@ -1,6 +1,5 @@
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { Problem } from '../common/errors.js';
 
 /** Makes names created, renamed or removed in a folder durable. */
 export async function syncDir(dir: string): Promise<void> {
@@ -41,27 +40,3 @@ const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 export const isDiskFull = (error: unknown): boolean => FULL.has(errorCode(error) ?? '');
 
 export const errorCode = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | null)?.code;
-
-/** What a failed write means to the caller. Paths stay in the log. */
-export function writeProblem(error: unknown): Problem {
-  if (isDiskFull(error))
-    return new Problem(
-      'disk_full',
-      'The disk of the index is full. Nothing of this write was kept; free space and repeat it.',
-      {},
-      { cause: error },
-    );
-  return new Problem(
-    'store_unavailable',
-    'The index cannot write to its disk. Nothing of this write was acknowledged.',
-    {},
-    { cause: error },
-  );
-}
-
-/** What a failure to open an index means, where the caller can do something about it. */
-export function openProblem(error: unknown): unknown {
-  if (!isDiskFull(error)) return error;
-  const detail = 'The disk of the index is full, and opening it needs a few kilobytes. Free space and start again.';
-  return new Problem('disk_full', detail, {}, { cause: error });
-}

@@ -1,5 +1,5 @@
+import { APPROXIMATIONS } from '../common/index-kind.js';
 import { MODALITIES } from '../common/modality.js';
-import { APPROXIMATIONS } from '../store/faiss/ann/index-kind.js';
 import type { IndexEvents } from '../store/faiss/events.js';
 import type { Counts } from '../store/vector-store.js';
 import type { Metrics, RecordStage } from './metrics.js';

@@ -1,7 +1,7 @@
 import type { Problem } from '../common/errors.js';
 import type { NewItem, PutOptions } from '../items/put-items.js';
+import type { Logger } from '../lib/logger.js';
 import type { ServedModel } from '../serving/served-model.js';
-import type { Logger } from '../store/faiss/events.js';
 import type { Filter, Item } from '../store/vector-store.js';
 import { DoublePut } from './dual-put.js';
 import type { RolloutMetrics } from './metrics.js';

@@ -1,9 +1,9 @@
 import type { Config } from '../config.js';
+import type { Logger } from '../lib/logger.js';
 import type { Model } from '../models/catalog.js';
 import { type ModelLoader, shareWorkers } from '../serving/load-model.js';
 import { Models, modelSources } from '../serving/model-registry.js';
 import { modelId, type ServedModel } from '../serving/served-model.js';
-import type { Logger } from '../store/faiss/events.js';
 import { initialState, type Place, type RolloutState, type StateFile, staysServed } from './state-file.js';
 
 /** A model that is to be served. */

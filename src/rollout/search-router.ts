@@ -1,11 +1,11 @@
 import { Problem } from '../common/errors.js';
 import type { EmbedOptions } from '../embedding/embedder.js';
+import type { Logger } from '../lib/logger.js';
 import { disposeTerms } from '../search/query-terms.js';
 import type { Found, SearchRequest } from '../search/search.js';
 import { shareTerms } from '../search/share-terms.js';
 import type { Models } from '../serving/model-registry.js';
 import type { ServedModel } from '../serving/served-model.js';
-import type { Logger } from '../store/faiss/events.js';
 import { lot } from './bucket.js';
 import type { RolloutMetrics } from './metrics.js';
 import type { Rollout } from './rollout.js';

@@ -1,8 +1,8 @@
+import type { Logger } from '../lib/logger.js';
 import { disposeTerms } from '../search/query-terms.js';
 import type { Found, SearchRequest } from '../search/search.js';
 import { shareTerms } from '../search/share-terms.js';
 import type { ServedModel } from '../serving/served-model.js';
-import type { Logger } from '../store/faiss/events.js';
 import type { RolloutMetrics } from './metrics.js';
 
 /** Comparisons under way at once: they must not take the machine from those who wait for an answer. */

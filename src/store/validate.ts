@@ -1,19 +1,29 @@
 import { Problem } from '../common/errors.js';
-import { MODALITIES } from '../common/modality.js';
-import type { Row } from './faiss/wal/record.js';
+import { MODALITIES, type Modality } from '../common/modality.js';
 import { compileFilter } from './filter.js';
+import type { Item, Metadata, Original } from './item.js';
 import { LIMITS } from './limits.js';
-import { joinOriginal, type Original } from './originals/source-ref.js';
-import type { Filter, Item, ListOptions, Metadata, SearchOptions } from './vector-store.js';
+import { joinOriginal } from './originals/source-ref.js';
+import type { Filter, ListOptions, SearchOptions } from './vector-store.js';
 
 /** A unit vector computed in float32 is this close to norm 1, and anything else is a mistake. */
 const NORM_TOLERANCE = 1e-3;
 
+/** An item as bytes, checked: what a driver stores. */
+export interface EncodedItem {
+  id: string;
+  modality: Modality;
+  /** The metadata and the original as UTF-8 JSON. */
+  metadata: Uint8Array;
+  /** float32, little-endian, `4 * dim` bytes. */
+  vector: Uint8Array;
+}
+
 /**
- * An item as it is stored.
+ * Checks and encodes an item.
  * @throws Problem `invalid_request`, `wrong_dimension`, `too_large`
  */
-export function toRow(item: Item, dim: number): Row {
+export function encodeItem(item: Item, dim: number): EncodedItem {
   checkId(item.id);
   if (!MODALITIES.includes(item.modality)) throw invalid(`The modality must be one of ${MODALITIES.join(', ')}.`);
   checkVector(item.vector, dim);

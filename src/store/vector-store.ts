@@ -1,23 +1,8 @@
 import type { Modality } from '../common/modality.js';
+import type { Item, ItemInfo } from './item.js';
 import type { Originals } from './originals/blob-store.js';
-import type { Original } from './originals/source-ref.js';
 
-/** Anything JSON can hold; filters look at the top-level fields. */
-export type Metadata = Record<string, unknown>;
-
-/** A stored vector with what is known of it. */
-export interface Item {
-  id: string;
-  modality: Modality;
-  metadata: Metadata;
-  /** Unit vector of the store's dimension. */
-  vector: Float32Array;
-  /** What it was made from, where that is kept. */
-  original?: Original;
-}
-
-/** What reading without vectors gives. */
-export type ItemInfo = Omit<Item, 'vector'>;
+export type { Item, ItemInfo, Metadata, Original, OriginalPart } from './item.js';
 
 export interface Hit extends ItemInfo {
   /** Inner product of two unit vectors, in [-1, 1]: higher is closer. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach } from 'vitest';
 import { MODALITIES } from '../../src/common/modality.js';
-import type { Logger } from '../../src/store/faiss/events.js';
+import type { Logger } from '../../src/lib/logger.js';
 import { compileFilter } from '../../src/store/filter.js';
 import type { Counts, Filter, Hit, Item, SearchOptions } from '../../src/store/vector-store.js';
 

@@ -1,11 +1,11 @@
 import { Problem } from '../../common/errors.js';
-import { innerProduct } from '../../common/inner-product.js';
 import { MODALITIES, type Modality } from '../../common/modality.js';
+import { innerProduct } from '../../common/vector.js';
 import { assert } from '../../lib/assert.js';
 import { decodeCursor, encodeCursor } from '../cursor.js';
 import { compileFilter, type Predicate } from '../filter.js';
 import { LIMITS } from '../limits.js';
-import { checkDeletion, checkId, checkList, checkSearch, checkVector, toRow } from '../validate.js';
+import { checkDeletion, checkId, checkList, checkSearch, checkVector, encodeItem } from '../validate.js';
 import type {
   Counts,
   Filter,
@@ -108,7 +108,7 @@ class ChromaStore implements VectorStore {
   async upsert(items: readonly Item[]): Promise<void> {
     if (items.length > LIMITS.itemsPerUpsert)
       throw new Problem('too_large', `One call may upsert ${LIMITS.itemsPerUpsert} items.`);
-    for (const item of items) toRow(item, this.#dim);
+    for (const item of items) encodeItem(item, this.#dim);
     // Chroma refuses an id twice in one call; the last one counts.
     const last = [...new Map(items.map((item) => [item.id, item])).values()];
     if (last.length === 0) return;

@@ -1,12 +1,5 @@
+import type { Approximation } from '../../common/index-kind.js';
 import type { Modality } from '../../common/modality.js';
-import type { Approximation } from './ann/index-kind.js';
-
-/** The part of pino the index uses. */
-export interface Logger {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
 
 /** What an index tells about its work, for metrics. Every callback is optional and must not throw. */
 export interface IndexEvents {
@@ -30,5 +23,4 @@ export interface IndexEvents {
   }): void;
 }
 
-export type LogLevel = keyof Logger;
 export type EventName = keyof IndexEvents;

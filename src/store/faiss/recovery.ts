@@ -3,11 +3,11 @@ import path from 'node:path';
 import { Problem } from '../../common/errors.js';
 import { assert } from '../../lib/assert.js';
 import { errorCode, syncDir, writeFileAtomically } from '../../lib/fs.js';
+import type { Logger } from '../../lib/logger.js';
 import type { ModelBinding } from '../vector-store.js';
-import type { Logger } from './events.js';
 import { Collection } from './segment/collection.js';
 import { isLeftover, layout, parseName } from './snapshot/layout.js';
-import { loadSnapshot } from './snapshot/writer.js';
+import { loadSnapshot } from './snapshot/reader.js';
 import { Journal, readJournal } from './wal/wal.js';
 
 const FORMAT = 1;

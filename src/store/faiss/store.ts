@@ -1,11 +1,13 @@
 import path from 'node:path';
 import { Problem } from '../../common/errors.js';
+import type { Approximation } from '../../common/index-kind.js';
 import { assert } from '../../lib/assert.js';
+import type { Logger } from '../../lib/logger.js';
 import { decodeCursor, encodeCursor } from '../cursor.js';
 import { LIMITS } from '../limits.js';
 import { Originals } from '../originals/blob-store.js';
 import { splitOriginal } from '../originals/source-ref.js';
-import { checkDeletion, checkId, checkList, checkSearch, checkVector, toRow } from '../validate.js';
+import { checkDeletion, checkId, checkList, checkSearch, checkVector, encodeItem } from '../validate.js';
 import type {
   Counts,
   Filter,
@@ -18,11 +20,10 @@ import type {
   SearchOptions,
   VectorStore,
 } from '../vector-store.js';
-import type { Approximation } from './ann/index-kind.js';
-import type { IndexEvents, Logger } from './events.js';
+import type { IndexEvents } from './events.js';
 import { layout } from './snapshot/layout.js';
 import { encodeDelete, encodeUpsert } from './wal/record.js';
-import type { RawItem } from './worker/raw.js';
+import type { RawItem } from './worker/protocol.js';
 import { type Channel, joinThread } from './worker/worker-client.js';
 
 export interface FaissStoreOptions {
@@ -104,7 +105,7 @@ export class FaissStore implements VectorStore {
     if (items.length > LIMITS.itemsPerUpsert)
       throw new Problem('too_large', `One call may upsert ${LIMITS.itemsPerUpsert} items.`);
     if (items.length === 0) return;
-    await this.#write(encodeUpsert(items.map((item) => toRow(item, this.#dim))));
+    await this.#write(encodeUpsert(items.map((item) => encodeItem(item, this.#dim))));
   }
 
   async delete(ids: readonly string[]): Promise<number> {

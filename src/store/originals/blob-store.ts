@@ -2,9 +2,11 @@ import { createHash, randomUUID } from 'node:crypto';
 import { copyFile, type FileHandle, link, mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { assert } from '../../lib/assert.js';
-import { errorCode, syncDir, writeProblem } from '../../lib/fs.js';
-import type { Logger } from '../faiss/events.js';
-import { filesOf, isFileName, type Original, type OriginalPart } from './source-ref.js';
+import { errorCode, syncDir } from '../../lib/fs.js';
+import type { Logger } from '../../lib/logger.js';
+import { writeProblem } from '../disk-errors.js';
+import type { Original, OriginalPart } from '../item.js';
+import { filesOf, isFileName } from './source-ref.js';
 
 /** A part to be kept. */
 export type Source = { text: string } | FileSource;

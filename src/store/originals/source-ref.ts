@@ -1,16 +1,5 @@
 import { Problem } from '../../common/errors.js';
-import type { Metadata } from '../vector-store.js';
-
-/** What an item was made from, part by part: few words as they are, all else as a file that is kept beside the index. */
-export type Original = readonly OriginalPart[];
-export type OriginalPart =
-  | { text: string }
-  | {
-      /** SHA-256 of the content, in hex: the name of the file. */
-      file: string;
-      /** What it must be read as; without it the content decides. */
-      as?: 'text' | 'image' | 'video';
-    };
+import type { Metadata, Original } from '../item.js';
 
 /**
  * The original stands in the stored metadata, first, under a name that no filter can ask for: an item and

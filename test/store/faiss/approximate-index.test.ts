@@ -1,7 +1,7 @@
 import { appendFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { APPROXIMATIONS, type Approximation } from '../../../src/store/faiss/ann/index-kind.js';
+import { APPROXIMATIONS, type Approximation } from '../../../src/common/index-kind.js';
 import { type FaissStore, openFaissStore } from '../../../src/store/faiss/store.js';
 import { storeContract } from '../store.contract.js';
 import { BINDING, Oracle, randomFrom, randomItem, recorder, tempDir, unitVector } from '../support.js';

@@ -1,8 +1,8 @@
 import type { Index } from 'faiss-node';
+import { type Approximation, approximateFetch } from '../../../common/index-kind.js';
 import { assert } from '../../../lib/assert.js';
 import { faiss } from './faiss-binding.js';
 import { FlatIndex } from './flat-index.js';
-import { type Approximation, approximateFetch } from './index-kind.js';
 import type { NeighbourIndex, Proposal } from './vector-index.js';
 
 /**

@@ -8,17 +8,18 @@ import { closeSync, fsyncSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import type { Index } from 'faiss-node';
-import { innerProduct } from '../../../common/inner-product.js';
+import { type Approximation, approximateFetch, factoryOf } from '../../../common/index-kind.js';
 import type { Modality } from '../../../common/modality.js';
+import { innerProduct } from '../../../common/vector.js';
 import { assert } from '../../../lib/assert.js';
 import { writeFileAtomically } from '../../../lib/fs.js';
 import { sealOf } from '../snapshot/checksummed-file.js';
 import { approximationLayout, snapshotLayout } from '../snapshot/layout.js';
+import type { Built } from './built-index.js';
 import { faiss } from './faiss-binding.js';
 import { flatRowOffset } from './faiss-flat-file.js';
 import { floats } from './flat-index.js';
 import { withBreadth } from './hnsw-params.js';
-import { type Approximation, approximateFetch, type Built, factoryOf } from './index-kind.js';
 
 const TRAINING_ROWS = 50_000;
 /** faiss-node takes JavaScript numbers: this many rows at a time bound the memory they need. */

@@ -1,9 +1,8 @@
 import { closeSync, openSync, rmSync, writevSync } from 'node:fs';
 import type { IndexFlatIP } from 'faiss-node';
 import { assert } from '../../../lib/assert.js';
-import { faiss } from './faiss-binding.js';
+import { dropFresh, faiss } from './faiss-binding.js';
 import { flatHeader } from './faiss-flat-file.js';
-import { dropFresh } from './garbage.js';
 import type { NeighbourIndex, Proposal } from './vector-index.js';
 
 /** From this many vectors on a file is quicker than handing over a JavaScript number for each float. */

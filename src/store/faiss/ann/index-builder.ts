@@ -2,12 +2,14 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import type { Approximation } from '../../../common/index-kind.js';
 import { MODALITIES, type Modality } from '../../../common/modality.js';
-import type { IndexEvents, Logger } from '../events.js';
+import type { Logger } from '../../../lib/logger.js';
+import type { IndexEvents } from '../events.js';
 import type { Collection } from '../segment/collection.js';
 import { approximationLayout } from '../snapshot/layout.js';
 import { ApproximateIndex } from './approximate-index.js';
-import { type Approximation, type Built, loadBuilt } from './index-kind.js';
+import { type Built, loadBuilt } from './built-index.js';
 
 const BUILDER = new URL('./build-process.js', import.meta.url);
 

@@ -1,5 +1,5 @@
 import { compileFilter, type Predicate } from '../../filter.js';
-import type { Filter } from '../../vector-store.js';
+import type { Filter, Metadata } from '../../vector-store.js';
 
 /** A filter, ready to be asked of many rows. */
 export interface Selection {
@@ -19,6 +19,12 @@ export function selectionOf(filter: Filter): Selection {
     matches: compileFilter(filter),
     ...(needle === undefined ? {} : { needle }),
   };
+}
+
+/** Whether an item with this metadata, in UTF-8 JSON as it is stored, matches. */
+export function selects({ needle, matches }: Selection, metadata: Buffer): boolean {
+  if (needle !== undefined && !metadata.includes(needle)) return false;
+  return matches(JSON.parse(metadata.toString()) as Metadata);
 }
 
 /**

@@ -2,13 +2,22 @@ import { nextTurn } from '../../../lib/event-loop.js';
 import { LIMITS } from '../../limits.js';
 import type { Metadata } from '../../vector-store.js';
 import type { Rows } from '../segment/rows.js';
-import type { Shard } from '../segment/segment.js';
-import type { Selection } from './compiled-filter.js';
+import { type Selection, selects } from './compiled-filter.js';
+import type { Columns } from './payload-index.js';
 
 /** Rows examined between two turns of the event loop, by their metadata: some milliseconds. */
 const SLICE_ROWS = 4096;
 /** By their columns: a tenth of the time that FAISS takes to pass as many. */
 const COLUMN_SLICE_ROWS = 1 << 20;
+
+/** The rows that a filter examines: a segment, as far as filters need it. */
+export interface FilteredRows {
+  readonly rows: Rows;
+  /** Row -> id; nothing where the row is deleted. */
+  readonly ids: readonly (string | undefined)[];
+  readonly columns: Columns;
+  metadata(row: number): Buffer;
+}
 
 /**
  * Which rows of a shard a filter selects, one bit each. A row's metadata never changes (a
@@ -35,7 +44,7 @@ export class Matches {
   }
 
   /** Examines one slice of rows. */
-  extend(shard: Shard): void {
+  extend(shard: FilteredRows): void {
     const { baseCount, count } = this.rows;
     const from = this.#upTo;
     this.#reserve(count);
@@ -67,12 +76,8 @@ export class Matches {
     }
   }
 
-  #selects(shard: Shard, row: number): boolean {
-    if (shard.ids[row] === undefined) return false;
-    const { needle, matches } = this.selection;
-    const metadata = shard.metadata(row);
-    if (needle !== undefined && !metadata.includes(needle)) return false;
-    return matches(JSON.parse(metadata.toString()) as Metadata);
+  #selects(shard: FilteredRows, row: number): boolean {
+    return shard.ids[row] !== undefined && selects(this.selection, shard.metadata(row));
   }
 
   #mark(row: number): void {
@@ -93,7 +98,7 @@ export class MatchCache {
   readonly #kept = new Map<string, Matches>();
 
   /** What is known of a filter, if every row of the shard has been examined; a few new ones are on the spot. */
-  known(shard: Shard, selection: Selection): Matches | undefined {
+  known(shard: FilteredRows, selection: Selection): Matches | undefined {
     const found = this.#kept.get(selection.key);
     if (found === undefined || found.rows !== shard.rows) return undefined;
     if (!found.isComplete) found.extend(shard);
@@ -101,7 +106,7 @@ export class MatchCache {
   }
 
   /** Examines every row, letting others have their turn in between. */
-  async prepare(shard: Shard, selection: Selection): Promise<Matches> {
+  async prepare(shard: FilteredRows, selection: Selection): Promise<Matches> {
     let matches = this.known(shard, selection);
     while (matches === undefined || !matches.isComplete) {
       // A snapshot that moved rows while others had their turn makes this begin again.
@@ -113,7 +118,7 @@ export class MatchCache {
   }
 
   /** Brings what was prepared up to date, without a pause. */
-  refresh(shard: Shard, prepared: Matches): Matches {
+  refresh(shard: FilteredRows, prepared: Matches): Matches {
     const matches = prepared.rows === shard.rows ? prepared : new Matches(prepared.selection, shard.rows);
     while (!matches.isComplete) matches.extend(shard);
     return this.#keep(matches);

@@ -1,25 +1,13 @@
-import { MODALITIES, type Modality } from '../../../common/modality.js';
+import { MODALITIES } from '../../../common/modality.js';
 import { LIMITS } from '../../limits.js';
-import type { Filter } from '../../vector-store.js';
 import type { IndexEvents } from '../events.js';
 import type { Collection } from '../segment/collection.js';
 import type { Shard } from '../segment/segment.js';
-import { type RawItem, rawItem } from '../worker/raw.js';
+import type { RawHit, RawQuery } from '../worker/protocol.js';
 import { type Selection, selectionOf } from './compiled-filter.js';
 import type { Matches } from './filter-bitmap.js';
 import { searchShard } from './search-segment.js';
 import { byScoreThenId, type Candidate } from './top-k.js';
-
-export interface RawQuery {
-  vector: Float32Array;
-  k: number;
-  modality?: Modality | undefined;
-  filter?: Filter | undefined;
-}
-
-export interface RawHit extends RawItem {
-  score: number;
-}
 
 interface Waiting {
   query: RawQuery;
@@ -121,4 +109,4 @@ export class Searcher {
   }
 }
 
-const toHit = ({ id, shard, row, score }: Found): RawHit => ({ ...rawItem(id, { shard, row }), score });
+const toHit = ({ shard, row, score }: Found): RawHit => ({ ...shard.serialize(row), score });

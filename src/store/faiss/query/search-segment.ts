@@ -1,9 +1,8 @@
-import { innerProduct } from '../../../common/inner-product.js';
-import type { Metadata } from '../../vector-store.js';
+import { innerProduct } from '../../../common/vector.js';
 import { floats } from '../ann/flat-index.js';
 import type { Proposal } from '../ann/vector-index.js';
 import type { Shard } from '../segment/segment.js';
-import type { Selection } from './compiled-filter.js';
+import { type Selection, selects } from './compiled-filter.js';
 import type { Matches } from './filter-bitmap.js';
 import { byScoreThenId, type Candidate, Top } from './top-k.js';
 
@@ -123,7 +122,7 @@ function score(shard: Shard, { query, matches }: Open, rows: readonly number[]):
 function isWanted(shard: Shard, row: number, selection: Selection | undefined, matches: Matches | undefined): boolean {
   if (selection === undefined) return true;
   if (matches !== undefined) return matches.has(row);
-  return selection.matches(JSON.parse(shard.metadata(row).toString()) as Metadata);
+  return selects(selection, shard.metadata(row));
 }
 
 /** Every wanted row in order of storage: exact whatever the filter. */

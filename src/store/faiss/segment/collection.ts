@@ -1,11 +1,13 @@
-import { MODALITIES, type Modality } from '../../../common/modality.js';
+import { forEachModality, MODALITIES, type Modality } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
 import { nextTurn } from '../../../lib/event-loop.js';
 import { References } from '../../originals/reference-counts.js';
+import type { EncodedItem } from '../../validate.js';
 import type { Counts } from '../../vector-store.js';
 import { FlatIndex } from '../ann/flat-index.js';
-import { type Frozen, forEachModality, type Loaded } from '../snapshot/writer.js';
-import { decodeOperations, MODALITY_CODES, type Row } from '../wal/record.js';
+import type { Loaded } from '../snapshot/reader.js';
+import type { Frozen } from '../snapshot/writer.js';
+import { decodeOperations, MODALITY_CODES } from '../wal/record.js';
 import { Rows } from './rows.js';
 import { Shard } from './segment.js';
 import type { BaseRows } from './snapshot-rows.js';
@@ -95,7 +97,7 @@ export class Collection {
     return deleted;
   }
 
-  #upsert({ id, modality, metadata, vector }: Row): void {
+  #upsert({ id, modality, metadata, vector }: EncodedItem): void {
     this.#references.add(Buffer.from(metadata.buffer, metadata.byteOffset, metadata.length));
     const old = this.find(id);
     if (old === undefined) this.sortedIds.add(id);

@@ -2,11 +2,12 @@ import type { Modality } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
 import { nextTurn } from '../../../lib/event-loop.js';
 import type { Metadata } from '../../vector-store.js';
+import { dropUsed } from '../ann/faiss-binding.js';
 import { FlatIndex } from '../ann/flat-index.js';
-import { dropUsed } from '../ann/garbage.js';
 import type { NeighbourIndex } from '../ann/vector-index.js';
 import { MatchCache } from '../query/filter-bitmap.js';
 import { Columns } from '../query/payload-index.js';
+import type { RawItem } from '../worker/protocol.js';
 import { Rows } from './rows.js';
 
 /** Rows handed to FAISS at a time: some milliseconds. */
@@ -79,6 +80,12 @@ export class Shard {
     const id = this.ids[row];
     assert(id !== undefined, 'metadata of a dead row');
     return this.rows.metadata(row, id);
+  }
+
+  serialize(row: number): RawItem {
+    const id = this.ids[row];
+    assert(id !== undefined, 'a deleted row to be serialized');
+    return { id, modality: this.modality, metadata: this.metadata(row).toString() };
   }
 
   /** Hands FAISS the rows it has not seen: they gather here until there are many or someone searches. */

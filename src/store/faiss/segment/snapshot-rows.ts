@@ -1,6 +1,8 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import type { Modality } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
 import { flatRowOffset } from '../ann/faiss-flat-file.js';
+import { snapshotLayout } from '../snapshot/layout.js';
 import { metadataOfLine } from '../snapshot/metadata-line.js';
 
 /** Some lines, and where among their bytes the line of a row starts. */
@@ -72,6 +74,11 @@ export class BaseRows {
     return start;
   }
 }
+
+export const openBase = (dir: string, modality: Modality, dim: number, starts: Float64Array): BaseRows => {
+  const files = snapshotLayout(dir);
+  return new BaseRows({ vectors: files.vectors(modality), lines: files.lines(modality) }, dim, starts);
+};
 
 /** The bytes lie in memory of their own, so that floats among them are aligned. */
 function readExactly(fd: number, position: number, bytes: number): Buffer {

@@ -1,6 +1,6 @@
 import path from 'node:path';
+import type { Approximation } from '../../../common/index-kind.js';
 import type { Modality } from '../../../common/modality.js';
-import type { Approximation } from '../ann/index-kind.js';
 
 /**
  * The folder of an index. Generation g is a snapshot and the journal of what came after it;

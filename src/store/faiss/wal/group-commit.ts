@@ -1,5 +1,5 @@
 import { Problem } from '../../../common/errors.js';
-import { writeProblem } from '../../../lib/fs.js';
+import { writeProblem } from '../../disk-errors.js';
 import { LIMITS } from '../../limits.js';
 import type { Journal } from './wal.js';
 

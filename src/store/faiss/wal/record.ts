@@ -1,6 +1,7 @@
 import type { Modality } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
 import { LIMITS } from '../../limits.js';
+import type { EncodedItem } from '../../validate.js';
 
 /** Stands in journals: a number, once given, stays. */
 export const MODALITY_CODES = { text: 0, image: 1, video: 2 } as const satisfies Record<Modality, number>;
@@ -12,20 +13,10 @@ const KIND = { upsert: 1, delete: 2 } as const;
 const HEAD_BYTES = 8; // kind u32, count u32
 const ITEM_HEAD_BYTES = 8; // modality u16, id bytes u16, metadata bytes u32
 
-/** An item on its way to the disk. */
-export interface Row {
-  id: string;
-  modality: Modality;
-  /** Metadata as UTF-8 JSON. */
-  metadata: Uint8Array;
-  /** float32, little-endian, `4 * dim` bytes. */
-  vector: Uint8Array;
-}
-
-export type Operation = { kind: 'upsert'; rows: Row[] } | { kind: 'delete'; ids: string[] };
+export type Operation = { kind: 'upsert'; rows: EncodedItem[] } | { kind: 'delete'; ids: string[] };
 
 /** The bytes of an upsert: what the journal holds and what `decodeOperations` reads. */
-export function encodeUpsert(rows: readonly Row[]): Uint8Array<ArrayBuffer> {
+export function encodeUpsert(rows: readonly EncodedItem[]): Uint8Array<ArrayBuffer> {
   const ids = rows.map(({ id }) => Buffer.from(id));
   const bytes = rows.reduce(
     (sum, row, i) => sum + ITEM_HEAD_BYTES + (ids[i]?.length ?? 0) + row.metadata.length + row.vector.length,
@@ -67,7 +58,7 @@ export function* decodeOperations(payload: Uint8Array, dim: number): Generator<O
   }
 }
 
-function readRow(reader: Reader, dim: number): Row {
+function readRow(reader: Reader, dim: number): EncodedItem {
   const modality = MODALITY_OF_CODE.get(reader.u16());
   const idBytes = reader.u16();
   const metadataBytes = reader.u32();

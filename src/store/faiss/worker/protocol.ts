@@ -1,13 +1,54 @@
 import { Problem, type ProblemCode } from '../../../common/errors.js';
-import type { Counts, Filter } from '../../vector-store.js';
-import type { EngineOptions, RawListOptions, RawPage } from '../engine.js';
-import type { EventName, IndexEvents, LogLevel } from '../events.js';
-import type { RawHit, RawQuery } from '../query/query-batcher.js';
-import type { RawItem } from './raw.js';
+import type { Approximation } from '../../../common/index-kind.js';
+import type { Modality } from '../../../common/modality.js';
+import type { LogLevel } from '../../../lib/logger.js';
+import type { Counts, Filter, ModelBinding } from '../../vector-store.js';
+import type { EventName, IndexEvents } from '../events.js';
+
+/** How the worker opens an index. */
+export interface OpenOptions {
+  dir: string;
+  binding: ModelBinding;
+  /** Journal bytes that call for a snapshot, as long as the index is smaller than twice that. */
+  snapshotBytes: number;
+  /** How to search shards of at least `minRows`; exactly, where it is absent. */
+  approximation?: { kind: Approximation; minRows: number } | undefined;
+}
+
+/** An item on its way to another thread. Metadata travels as JSON text: whoever hands it out parses it, once. */
+export interface RawItem {
+  id: string;
+  modality: Modality;
+  metadata: string;
+}
+
+export interface RawQuery {
+  vector: Float32Array;
+  k: number;
+  modality?: Modality | undefined;
+  filter?: Filter | undefined;
+}
+
+export interface RawHit extends RawItem {
+  score: number;
+}
+
+export interface RawListOptions {
+  limit: number;
+  after?: string | undefined;
+  modality?: Modality | undefined;
+  filter?: Filter | undefined;
+}
+
+export interface RawPage {
+  items: RawItem[];
+  /** The last id looked at, where there is more. */
+  next?: string;
+}
 
 /** What the service asks of the index thread, and what it gets back. */
 export interface Methods {
-  open: (options: Omit<EngineOptions, 'log' | 'events'>) => void;
+  open: (options: OpenOptions) => void;
   write: (payload: Uint8Array) => number;
   deleteWhere: (filter: Filter) => number;
   get: (id: string) => (RawItem & { vector: Float32Array }) | undefined;

@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads';
 import { Problem } from '../../../common/errors.js';
+import type { Logger } from '../../../lib/logger.js';
 import { LIMITS } from '../../limits.js';
-import type { IndexEvents, Logger } from '../events.js';
+import type { IndexEvents } from '../events.js';
 import { type Argument, fromFailure, type Method, type Reply, type Request, type Result } from './protocol.js';
 
 const ENTRY = new URL('./worker-main.js', import.meta.url);

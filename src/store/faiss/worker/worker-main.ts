@@ -1,8 +1,9 @@
 /** The index thread: FAISS blocks whoever calls it, so every index of the process lives here. */
 import { parentPort } from 'node:worker_threads';
 import { assert } from '../../../lib/assert.js';
+import type { LogLevel } from '../../../lib/logger.js';
 import { Engine } from '../engine.js';
-import type { EventName, LogLevel } from '../events.js';
+import type { EventName } from '../events.js';
 import { type EventOf, type Method, type Reply, type Request, type Result, toFailure } from './protocol.js';
 
 assert(parentPort !== null, 'the index thread was started as a program');
