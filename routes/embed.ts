@@ -11,7 +11,7 @@ import { filesContent, inputContent, jsonContent } from '../src/http/schemas/bod
 import { AnyObject, ModalityName, RoleName, Text, Vector, vectorToJson } from '../src/http/schemas/common.js';
 import { RED_SQUARE, RED_TO_BLUE } from '../src/http/schemas/examples.js';
 import { Input } from '../src/http/schemas/input.js';
-import { settleAll } from '../src/lib/map-concurrent.js';
+import { mapConcurrent } from '../src/lib/map-concurrent.js';
 
 export const Embedded = Type.Object(
   {
@@ -154,7 +154,7 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   /** The replies to several inputs; a failure that is the whole request's (overload, a client gone) stays its own. */
   async function many<One, Reply>(request: FastifyRequest, all: readonly One[], embed: (one: One) => Promise<Reply>) {
-    const settled = await settleAll(all, 2 * settings.MAX_BATCH_SIZE, embed);
+    const settled = await mapConcurrent(all, 2 * settings.MAX_BATCH_SIZE, embed);
     const results = settled.map((outcome) => {
       if (outcome.status === 'fulfilled') return outcome.value;
       if (outcome.reason instanceof Problem && outcome.reason.status < 499) {

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { type Static, Type } from 'typebox';
+import { totalOf } from '../src/common/modality.js';
 import { limitsOf } from '../src/http/request-limits.js';
 import { Counts, Limits } from '../src/http/schemas/common.js';
 import type { ServedModel } from '../src/serving/served-model.js';
@@ -116,7 +117,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
 async function describeIndex(store: VectorStore) {
   try {
     const vectors = await store.count();
-    return { available: true, size: vectors.text + vectors.image + vectors.video, vectors };
+    return { available: true, size: totalOf(vectors), vectors };
   } catch {
     return { available: false };
   }

@@ -20,7 +20,7 @@ import {
 } from '../src/http/schemas/openai.js';
 import type { Role } from '../src/inference/encoder.js';
 import type { JsonInput } from '../src/inputs/json-input.js';
-import { settleAll } from '../src/lib/map-concurrent.js';
+import { mapConcurrent } from '../src/lib/map-concurrent.js';
 import type { ModelManifest } from '../src/models/manifest.js';
 import type { ServedModel } from '../src/serving/served-model.js';
 
@@ -105,7 +105,7 @@ export const openAiRoutes: FastifyPluginAsyncTypebox = async (app) => {
     const embed = async (input: JsonInput, field: string) =>
       model.embedder.embed(await inputs.open(input, { ...options, field }), embedOptions(request, model, role));
     const numbered = all.map((input, i) => [input, all.length === 1 ? 'body.input' : `body.input.${i}`] as const);
-    const settled = await settleAll(numbered, 2 * config.MAX_BATCH_SIZE, ([input, field]) => embed(input, field));
+    const settled = await mapConcurrent(numbered, 2 * config.MAX_BATCH_SIZE, ([input, field]) => embed(input, field));
     return settled.map((outcome) => {
       if (outcome.status === 'rejected') throw outcome.reason;
       return outcome.value;

@@ -11,6 +11,7 @@ import { putItemsRoutes } from '../routes/put-items.js';
 import { retrieveRoutes } from '../routes/retrieve.js';
 import { rolloutRoutes } from '../routes/rollout.js';
 import { serveAdmin } from './admin-app.js';
+import { MAX_ID_BYTES } from './common/item-id.js';
 import type { Config } from './config.js';
 import { listOf } from './http/api-keys.js';
 import { describeRoutes } from './http/openapi/plugin.js';
@@ -32,8 +33,8 @@ declare module 'fastify' {
 const MAX_FIELD_BYTES = 1_000_000;
 /** How often Node looks for requests that are overdue. */
 const OVERDUE_CHECK_MS = 1000;
-/** An id of 256 characters, each percent-encoded. */
-const MAX_PARAM_CHARACTERS = 256 * 9;
+/** The longest id, each of its bytes percent-encoded. */
+const MAX_PARAM_CHARACTERS = 3 * MAX_ID_BYTES;
 
 /** Assembles the service: engine, plugins, routes. It listens to nothing yet. */
 export async function buildApp(config: Config): Promise<FastifyInstance> {

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { APPROXIMATIONS } from './common/index-kind.js';
+import { INDEX_KINDS } from './common/index-kind.js';
 import { DTYPES } from './inference/worker/worker-handle.js';
 
 const integer = (value: number, minimum: number, maximum: number, description: string) =>
@@ -60,7 +60,7 @@ export const Settings = Type.Object({
     description: 'Where vectors are kept: embedded, or on a Chroma server that replicas share.',
   }),
   CHROMA_URL: text('http://127.0.0.1:8001', 'The Chroma server, for STORE=chroma.'),
-  INDEX: Type.Enum(['flat', ...APPROXIMATIONS], {
+  INDEX: Type.Enum(['flat', ...INDEX_KINDS], {
     default: 'flat',
     description: 'How FAISS searches 10,000 vectors and more: exactly (flat), or sooner or smaller (hnsw, sq8, pca).',
   }),

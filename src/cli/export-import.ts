@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { pino } from 'pino';
-import type { Modality } from '../common/modality.js';
+import { type Modality, totalOf } from '../common/modality.js';
 import { toUnitVector } from '../common/vector.js';
 import { type Config, loadConfig } from '../config.js';
 import { findModel, modelFolders } from '../models/catalog.js';
@@ -31,15 +31,14 @@ async function openOwnStore(): Promise<VectorStore> {
   const binding = await ownBinding(config);
   const { model, revision } = binding;
   const metrics = new Metrics().openModel({ model, name: model, revision });
-  return openStore(config, model, binding, metrics.indexEvents, pino({ level: 'error' }));
+  return openStore({ config, name: model, binding, events: metrics.indexEvents, logger: pino({ level: 'error' }) });
 }
 
 /** Writes everything stored as JSON Lines. @returns how many items */
 export async function exportStore(file: string): Promise<number> {
   const store = await openOwnStore();
   try {
-    const counts = await store.count();
-    const total = counts.text + counts.image + counts.video;
+    const total = totalOf(await store.count());
     const progress = new Progress('exporting', total);
     const counted = new Transform({
       transform(line, _encoding, done) {

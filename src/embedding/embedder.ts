@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MODALITIES, type Modality } from '../common/modality.js';
+import { richestModality } from '../common/modality.js';
 import type { Config } from '../config.js';
 import type { Encoder, MediaPart, Part, Role } from '../inference/encoder.js';
 import { disposeParts, type InputPart } from '../inputs/part.js';
@@ -113,7 +113,7 @@ export class Embedder {
     const { record, signal } = task;
     const decoded: Part[] = [];
     for (const part of parts) decoded.push('text' in part ? part : await this.decode(part, record, signal));
-    const modality = richest(decoded);
+    const modality = richestModality(decoded.map((part) => ('text' in part ? 'text' : part.modality)));
     return { modality, ...(await this.encoder.encode(decoded, { modality, ...task })) };
   }
 
@@ -136,10 +136,4 @@ function shapesOf(manifest: ModelManifest): { image: FrameShape; video: FrameSha
     return { image: { maxSide: manifest.image.max_side }, video: { maxSide: manifest.video.max_side } };
   const { patch, image, video } = manifest;
   return { image: { side: image.side, patch }, video: { side: video.side, patch } };
-}
-
-/** Mixed input counts as what needs the most senses: words beside a picture are a picture, beside a clip a clip. */
-function richest(parts: readonly Part[]): Modality {
-  const modalities = parts.map((part) => ('text' in part ? 'text' : part.modality));
-  return MODALITIES.findLast((modality) => modalities.includes(modality)) ?? 'text';
 }

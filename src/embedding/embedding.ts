@@ -1,4 +1,4 @@
-import { MODALITIES, type Modality } from '../common/modality.js';
+import { codeOf, type Modality, modalityOfCode } from '../common/modality.js';
 import type { Codec } from './disk-cache.js';
 
 export interface Embedding {
@@ -25,14 +25,14 @@ const HEADER_BYTES = 8;
 export const embeddingCodec: Codec<Embedding> = {
   encode({ vector, modality, tokens, truncated }) {
     const record = Buffer.alloc(HEADER_BYTES + vector.byteLength);
-    record.set([FORMAT, MODALITIES.indexOf(modality), truncated ? 1 : 0]);
+    record.set([FORMAT, codeOf(modality), truncated ? 1 : 0]);
     record.writeUInt32LE(tokens, 4);
     record.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), HEADER_BYTES);
     return record;
   },
 
   decode(record) {
-    const modality = MODALITIES[record[1] ?? -1];
+    const modality = modalityOfCode(record[1] ?? -1);
     if (record[0] !== FORMAT || modality === undefined) return undefined;
     // A copy: the record lies in LMDB's memory map, and a Float32Array must start at a multiple of four.
     const bytes = Uint8Array.prototype.slice.call(record, HEADER_BYTES);

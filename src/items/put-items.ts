@@ -2,8 +2,8 @@ import { Problem } from '../common/errors.js';
 import type { Modality } from '../common/modality.js';
 import type { Embedder, EmbedOptions } from '../embedding/embedder.js';
 import { disposeParts, type InputPart } from '../inputs/part.js';
-import { settleAll } from '../lib/map-concurrent.js';
-import type { Kept, Originals, Source } from '../store/originals/blob-store.js';
+import { mapConcurrent } from '../lib/map-concurrent.js';
+import type { BlobStore, KeptOriginal, Source } from '../store/originals/blob-store.js';
 import type { Item, Metadata, VectorStore } from '../store/vector-store.js';
 
 /** An item that is to be stored: what its vector is made from, or the vector. */
@@ -22,7 +22,7 @@ export type ItemStore = Pick<VectorStore, 'upsert' | 'originals'>;
 
 interface Prepared {
   item: Item;
-  kept: Kept | undefined;
+  kept: KeptOriginal | undefined;
 }
 
 /**
@@ -38,7 +38,7 @@ export async function putItems(
   open: readonly (() => Promise<NewItem>)[],
   { together, ...options }: PutOptions,
 ): Promise<(Item | Problem)[]> {
-  const prepared = await settleAll(open, together, async (openOne) =>
+  const prepared = await mapConcurrent(open, together, async (openOne) =>
     prepare(await openOne(), embedder, store, options),
   );
   const ready = prepared.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
@@ -48,7 +48,7 @@ export async function putItems(
     if (whole !== undefined) throw whole;
     stored = await upsertAll(ready, store, options);
   } finally {
-    await Promise.all(ready.map(({ kept }, i) => kept?.settle({ stored: isItem(stored[i]) })));
+    await Promise.all(ready.map(({ kept }, i) => (isItem(stored[i]) ? kept?.commit() : kept?.rollBack())));
   }
   const next = stored.values();
   return prepared.map(
@@ -69,13 +69,13 @@ async function prepare(
     const original = kept === undefined ? {} : { original: kept.original };
     return { item: { id, metadata, vector, modality, ...original }, kept };
   } catch (error) {
-    await kept?.settle({ stored: false });
+    await kept?.rollBack();
     throw error;
   }
 }
 
 /** Before the embedding, which gives the uploads back when it is done. */
-async function keep(parts: readonly InputPart[], originals: Originals | undefined): Promise<Kept | undefined> {
+async function keep(parts: readonly InputPart[], originals: BlobStore | undefined): Promise<KeptOriginal | undefined> {
   try {
     return await originals?.keep(parts.map(toSource));
   } catch (error) {

@@ -5,12 +5,13 @@ import { Problem } from '../common/errors.js';
 import type { Embedder, EmbedOptions } from '../embedding/embedder.js';
 import { disposeParts, type InputPart } from '../inputs/part.js';
 import { receive } from '../media/upload.js';
-import type { Originals } from '../store/originals/blob-store.js';
+import type { BlobStore } from '../store/originals/blob-store.js';
+import { eachPage } from '../store/pages.js';
 import type { ItemInfo, Original, OriginalPart, VectorStore } from '../store/vector-store.js';
 import { type NewItem, putItems } from './put-items.js';
 
 /** A store that keeps originals. */
-export type KeepingStore = VectorStore & { readonly originals: Originals };
+export type KeepingStore = VectorStore & { readonly originals: BlobStore };
 
 export interface ReindexOptions extends EmbedOptions {
   /** Items embedded at a time. */
@@ -38,7 +39,7 @@ const PAGE_ITEMS = 100;
 /** Items whose original was not kept, or is no longer there. */
 export async function withoutOriginal(store: KeepingStore): Promise<LeftOut> {
   const leftOut = new LeftOut();
-  for await (const items of pagesOf(store))
+  for await (const items of eachPage(store, { limit: PAGE_ITEMS }))
     for (const { id, original } of items) {
       if (original === undefined) leftOut.add(id, 'no original was kept');
       else if (!(await store.originals.has(original))) leftOut.add(id, 'the file of its original is gone');
@@ -57,7 +58,7 @@ export async function embedAgain(
   { onProgress, spoolFolder, ...options }: ReindexOptions,
 ): Promise<LeftOut> {
   const leftOut = new LeftOut();
-  for await (const items of pagesOf(from)) {
+  for await (const items of eachPage(from, { limit: PAGE_ITEMS })) {
     const wanted: ItemInfo[] = [];
     for (const item of items) if (!(await isThere(to.store, item))) wanted.push(item);
     const open = wanted.map((item) => () => openItem(item, from.originals, to.store.originals, spoolFolder));
@@ -78,7 +79,7 @@ async function isThere(store: VectorStore, { id, metadata, original }: ItemInfo)
 
 /** Between two runs the old index may have gone on serving. */
 async function removeGone(from: VectorStore, to: VectorStore): Promise<void> {
-  for await (const items of pagesOf(to)) {
+  for await (const items of eachPage(to, { limit: PAGE_ITEMS })) {
     const gone: string[] = [];
     for (const { id } of items) if ((await from.get(id)) === undefined) gone.push(id);
     await to.delete(gone);
@@ -87,21 +88,21 @@ async function removeGone(from: VectorStore, to: VectorStore): Promise<void> {
 
 async function openItem(
   { id, metadata, original }: ItemInfo,
-  from: Originals,
-  to: Originals,
+  from: BlobStore,
+  to: BlobStore,
   spoolFolder: string,
 ): Promise<NewItem> {
   if (original === undefined) throw new Problem('not_found', 'No original was kept.');
   // Files that are there already are not written again when the parts are kept.
-  const linked = await to.adopt(original, from);
+  const linked = await to.copyFrom(original, from);
   try {
     return { id, metadata, parts: await openParts(original, from, spoolFolder) };
   } finally {
-    await linked.settle({ stored: true });
+    await linked.commit();
   }
 }
 
-async function openParts(original: Original, from: Originals, spoolFolder: string): Promise<InputPart[]> {
+async function openParts(original: Original, from: BlobStore, spoolFolder: string): Promise<InputPart[]> {
   const parts: InputPart[] = [];
   try {
     for (const part of original) parts.push(await openPart(part, from, spoolFolder));
@@ -112,7 +113,7 @@ async function openParts(original: Original, from: Originals, spoolFolder: strin
   }
 }
 
-async function openPart(part: OriginalPart, from: Originals, folder: string): Promise<InputPart> {
+async function openPart(part: OriginalPart, from: BlobStore, folder: string): Promise<InputPart> {
   if ('text' in part) return part;
   const file = from.pathOf(part.file);
   if (part.as === 'text') return { text: await readFile(file, 'utf8') };
@@ -120,13 +121,4 @@ async function openPart(part: OriginalPart, from: Originals, folder: string): Pr
   if (upload.sha256 === part.file) return part.as === undefined ? { upload } : { upload, as: part.as };
   await upload.dispose();
   throw new Problem('broken_media', 'The file of its original is damaged.');
-}
-
-async function* pagesOf(store: VectorStore): AsyncGenerator<ItemInfo[]> {
-  let cursor: string | undefined;
-  do {
-    const page = await store.list({ limit: PAGE_ITEMS, ...(cursor === undefined ? {} : { cursor }) });
-    yield page.items;
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
 }

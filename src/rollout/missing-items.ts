@@ -1,4 +1,4 @@
-import { LIMITS } from '../store/limits.js';
+import { eachItem } from '../store/pages.js';
 import type { VectorStore } from '../store/vector-store.js';
 
 /** So many ids are looked up once more: writes go on meanwhile, and one may have been on its way. */
@@ -8,12 +8,12 @@ const VERIFIED = 1000;
 export async function lackingIn(store: VectorStore, complete: VectorStore): Promise<{ count: number; ids: string[] }> {
   const lacking: string[] = [];
   let count = 0;
-  const there = idsOf(store);
+  const there = eachItem(store);
   let next = await there.next();
   // Both lists are in order of id.
-  for await (const id of idsOf(complete)) {
-    while (!next.done && next.value < id) next = await there.next();
-    if (!next.done && next.value === id) continue;
+  for await (const { id } of eachItem(complete)) {
+    while (!next.done && next.value.id < id) next = await there.next();
+    if (!next.done && next.value.id === id) continue;
     count++;
     if (lacking.length < VERIFIED) lacking.push(id);
   }
@@ -26,13 +26,4 @@ export async function lackingIn(store: VectorStore, complete: VectorStore): Prom
   );
   const ids = verified.flat();
   return { count: ids.length, ids };
-}
-
-async function* idsOf(store: VectorStore): AsyncGenerator<string> {
-  let cursor: string | undefined;
-  do {
-    const page = await store.list({ limit: LIMITS.pageItems, ...(cursor === undefined ? {} : { cursor }) });
-    for (const { id } of page.items) yield id;
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
 }

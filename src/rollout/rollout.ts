@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../common/errors.js';
+import { totalOf } from '../common/modality.js';
 import type { Logger } from '../lib/logger.js';
 import type { ModelManifest } from '../models/manifest.js';
 import { type ModelLoader, shareWorkers } from '../serving/load-model.js';
@@ -355,5 +356,5 @@ const conflict = (detail: string) => new Problem('rollout_conflict', detail);
 
 async function partyOf(id: string, model: ServedModel | undefined): Promise<Party> {
   const counts = await model?.store.count().catch(() => undefined);
-  return counts === undefined ? { id } : { id, items: counts.text + counts.image + counts.video };
+  return counts === undefined ? { id } : { id, items: totalOf(counts) };
 }

@@ -1,7 +1,7 @@
 import { Problem } from '../common/errors.js';
 import { isDiskFull } from '../lib/fs.js';
 
-/** What a failed write means to the caller. Paths stay in the log. */
+/** The problem that a failed write is to the caller; the cause, with its paths, is for the log. */
 export function writeProblem(error: unknown): Problem {
   if (isDiskFull(error))
     return new Problem(
@@ -18,7 +18,7 @@ export function writeProblem(error: unknown): Problem {
   );
 }
 
-/** What a failure to open an index means, where the caller can do something about it. */
+/** The problem that a failure to open an index is, where the caller can remedy it; else the error itself. */
 export function openProblem(error: unknown): unknown {
   if (!isDiskFull(error)) return error;
   const detail = 'The disk of the index is full, and opening it needs a few kilobytes. Free space and start again.';

@@ -1,11 +1,11 @@
 import type { Counts, VectorStore } from './vector-store.js';
 
-/** Counting makes a Chroma server go through every id, and metrics and health checks ask often. */
+/** Counting makes a Chroma server read every id, and metrics and health checks count often. */
 const COUNT_FRESH_MS = 15_000;
-/** However many items there are, counting takes at most a twentieth of the time. */
+/** Counts are kept for this many times as long as counting took, so that it takes at most a twentieth of the time. */
 const COUNT_FRESH_FACTOR = 20;
 
-/** A store that is opened when it is first needed, and again at the next need when that fails. */
+/** A store that is opened at its first use, and again at the next use when that fails. Counts may be some seconds old. */
 export class LazyStore implements VectorStore {
   private opening: Promise<VectorStore> | undefined;
   private counted: { until: number; counts: Counts } | undefined;

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
-import { MODALITIES } from '../../common/modality.js';
+import { ID_PATTERN, MAX_ID_CHARACTERS } from '../../common/item-id.js';
+import { forEachModality, MODALITIES } from '../../common/modality.js';
 import { ROLES } from '../../inference/encoder.js';
 import type { Found } from '../../search/search.js';
 import type { ItemInfo } from '../../store/vector-store.js';
@@ -13,15 +14,15 @@ export const RoleName = Type.Enum([...ROLES], {
   description: 'What the vector is for, where the model tells questions from documents; a document if nothing is said.',
 });
 
-export const Counts = Type.Object({ text: Type.Integer(), image: Type.Integer(), video: Type.Integer() });
+export const Counts = Type.Object(forEachModality(() => Type.Integer()));
 
 export const Vector = Type.Array(Type.Number(), { description: 'Unit vector: the inner product is the cosine.' });
 
 export const Id = Type.String({
   minLength: 1,
-  maxLength: 256,
-  pattern: '^[^\\u0000-\\u001f]+$',
-  description: 'Up to 256 characters, none of them a control character.',
+  maxLength: MAX_ID_CHARACTERS,
+  pattern: ID_PATTERN,
+  description: `Up to ${MAX_ID_CHARACTERS} characters, none of them a control character.`,
 });
 
 export const AnyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true });

@@ -1,27 +1,34 @@
 import { Problem } from '../../common/errors.js';
-import { nextTurn } from '../../lib/event-loop.js';
+import { yieldToEventLoop } from '../../lib/event-loop.js';
 import type { Logger } from '../../lib/logger.js';
 import { openProblem } from '../disk-errors.js';
+import type { IndexEvents } from '../events.js';
 import { LIMITS } from '../limits.js';
 import type { Counts, Filter } from '../vector-store.js';
-import { Approximator } from './ann/index-builder.js';
-import { type Lock, lockDir } from './directory-lock.js';
-import type { IndexEvents } from './events.js';
-import { selectionOf, selects } from './query/compiled-filter.js';
-import { Searcher } from './query/query-batcher.js';
+import { IndexBuilder } from './ann/index-builder.js';
+import { type Lock, lockDirectory } from './directory-lock.js';
+import { selects, toCompiledFilter } from './query/compiled-filter.js';
+import { QueryBatcher } from './query/query-batcher.js';
 import { ensureDir, type Recovered, recover } from './recovery.js';
 import type { Collection } from './segment/collection.js';
 import { SnapshotScheduler } from './snapshot/scheduler.js';
-import { Committer } from './wal/group-commit.js';
+import { GroupCommit } from './wal/group-commit.js';
 import { encodeDelete, isUpsert } from './wal/record.js';
-import type { OpenOptions, RawHit, RawItem, RawListOptions, RawPage, RawQuery } from './worker/protocol.js';
+import type {
+  EngineListOptions,
+  EngineQuery,
+  OpenOptions,
+  SerializedHit,
+  SerializedItem,
+  SerializedPage,
+} from './worker/protocol.js';
 
 export interface EngineOptions extends OpenOptions {
   log: Logger;
   events: IndexEvents;
 }
 
-/** Items looked at between two turns of the event loop. */
+/** Items that `list` examines between two turns of the event loop. */
 const LIST_SLICE = 1024;
 
 /**
@@ -31,26 +38,27 @@ const LIST_SLICE = 1024;
 export class Engine {
   readonly #lock: Lock;
   readonly #collection: Collection;
-  readonly #groupCommit: Committer;
-  readonly #batcher: Searcher;
-  readonly #indexBuilder: Approximator | undefined;
+  readonly #groupCommit: GroupCommit;
+  readonly #batcher: QueryBatcher;
+  readonly #indexBuilder: IndexBuilder | undefined;
   readonly #snapshots: SnapshotScheduler;
   readonly #onReleased: IndexEvents['onReleased'];
   readonly #reads = new Set<Promise<unknown>>();
 
   private constructor({ events, log, ...options }: EngineOptions, lock: Lock, recovered: Recovered) {
-    const { collection, generation, baseGeneration, journalBytes } = recovered;
+    const { collection, generation, snapshotGeneration, walBytes } = recovered;
     this.#lock = lock;
     this.#collection = collection;
     this.#onReleased = events.onReleased;
     // Kept files that replaying the write-ahead log released are removed by the sweep that follows every start.
     collection.takeReleased();
-    this.#batcher = new Searcher(collection, events.onSearchBatch);
-    const { approximation } = options;
+    this.#batcher = new QueryBatcher(collection, events.onSearchBatch);
+    const { approximateIndex } = options;
     this.#indexBuilder =
-      approximation && new Approximator({ ...approximation, collection, log, onApproximation: events.onApproximation });
-    this.#groupCommit = new Committer({
-      journal: recovered.journal,
+      approximateIndex &&
+      new IndexBuilder({ ...approximateIndex, collection, log, onIndexInstalled: events.onIndexInstalled });
+    this.#groupCommit = new GroupCommit({
+      wal: recovered.wal,
       apply: (payload) => this.#apply(payload),
       onCommit: (commit) => {
         events.onCommit?.(commit);
@@ -63,14 +71,14 @@ export class Engine {
       collection,
       groupCommit: this.#groupCommit,
       generation,
-      snapshotGeneration: baseGeneration,
-      walBytes: journalBytes,
+      snapshotGeneration,
+      walBytes,
       log,
       onSnapshot: events.onSnapshot,
-      onInstalled: (snapshotDir) => this.#indexBuilder?.takeUp(snapshotDir),
+      onInstalled: (snapshotDir) => this.#indexBuilder?.build(snapshotDir),
     });
     const { currentDir } = this.#snapshots;
-    if (currentDir !== undefined) this.#indexBuilder?.takeUp(currentDir);
+    if (currentDir !== undefined) this.#indexBuilder?.build(currentDir);
     this.#snapshots.snapshotIfDue();
   }
 
@@ -83,7 +91,7 @@ export class Engine {
     let lock: Lock | undefined;
     try {
       await ensureDir(options.dir);
-      lock = await lockDir(options.dir);
+      lock = await lockDirectory(options.dir);
       const startedMs = performance.now();
       const recovered = await recover(options.dir, options.binding, options.log);
       const durationMs = Math.round(performance.now() - startedMs);
@@ -120,43 +128,43 @@ export class Engine {
 
   /** Deletes what matches once every earlier write has been applied; no later write is touched. */
   deleteWhere(filter: Filter): Promise<number> {
-    const compiled = selectionOf(filter);
+    const compiled = toCompiledFilter(filter);
     return this.#groupCommit.writeFromState(async () => {
       const ids: string[] = [];
-      for (const segment of Object.values(this.#collection.shards)) {
-        const bitmap = segment.matches.refresh(segment, await segment.matches.prepare(segment, compiled));
+      for (const segment of Object.values(this.#collection.segments)) {
+        const bitmap = segment.filterBitmaps.refresh(segment, await segment.filterBitmaps.prepare(segment, compiled));
         for (const [row, id] of segment.ids.entries()) if (id !== undefined && bitmap.has(row)) ids.push(id);
       }
       return ids.length === 0 ? undefined : encodeDelete(ids);
     });
   }
 
-  get(id: string): (RawItem & { vector: Float32Array }) | undefined {
+  get(id: string): (SerializedItem & { vector: Float32Array }) | undefined {
     const found = this.#collection.find(id);
     if (found === undefined) return undefined;
-    const bytes = new Uint8Array(found.shard.vector(found.row));
-    return { ...found.shard.serialize(found.row), vector: new Float32Array(bytes.buffer) };
+    const bytes = new Uint8Array(found.segment.vector(found.row));
+    return { ...found.segment.serialize(found.row), vector: new Float32Array(bytes.buffer) };
   }
 
-  /** Looks at a bounded number of items: a page may be short, and `next` then says where to continue. */
-  list(options: RawListOptions): Promise<RawPage> {
+  /** Examines a bounded number of items: a page may be short, and `next` then says where to continue. */
+  list(options: EngineListOptions): Promise<SerializedPage> {
     return this.#reading(this.#list(options));
   }
 
-  async #list({ limit, after, modality, filter }: RawListOptions): Promise<RawPage> {
-    const compiled = filter === undefined ? undefined : selectionOf(filter);
-    const items: RawItem[] = [];
-    let looked = 0;
+  async #list({ limit, after, modality, filter }: EngineListOptions): Promise<SerializedPage> {
+    const compiled = filter === undefined ? undefined : toCompiledFilter(filter);
+    const items: SerializedItem[] = [];
+    let examined = 0;
     let last: string | undefined;
     for (const id of this.#collection.sortedIds.after(after, (known) => this.#collection.has(known))) {
-      if (items.length === limit || looked === LIMITS.pageScan) return { items, next: last as string };
-      looked += 1;
-      if (looked % LIST_SLICE === 0) await nextTurn();
+      if (items.length === limit || examined === LIMITS.pageScan) return { items, next: last as string };
+      examined += 1;
+      if (examined % LIST_SLICE === 0) await yieldToEventLoop();
       last = id;
       const found = this.#collection.find(id);
-      if (found === undefined || (modality !== undefined && found.shard.modality !== modality)) continue;
-      if (compiled === undefined || selects(compiled, found.shard.metadata(found.row)))
-        items.push(found.shard.serialize(found.row));
+      if (found === undefined || (modality !== undefined && found.segment.modality !== modality)) continue;
+      if (compiled === undefined || selects(compiled, found.segment.metadata(found.row)))
+        items.push(found.segment.serialize(found.row));
     }
     return { items };
   }
@@ -165,8 +173,8 @@ export class Engine {
     return this.#collection.counts();
   }
 
-  search(query: RawQuery): Promise<RawHit[]> {
-    return this.#reading(this.#batcher.ask(query));
+  search(query: EngineQuery): Promise<SerializedHit[]> {
+    return this.#reading(this.#batcher.search(query));
   }
 
   /** Registers a read that yields to the event loop: `close` keeps the files open until it is done. */
@@ -183,7 +191,7 @@ export class Engine {
   }
 
   /** Resolves when no snapshot is being taken and every segment is searched by the index it should have. */
-  async settled(): Promise<void> {
+  async idle(): Promise<void> {
     await this.#snapshots.idle();
     await this.#indexBuilder?.idle();
   }
@@ -194,7 +202,7 @@ export class Engine {
     await this.#snapshots.idle();
     await this.#indexBuilder?.stop();
     await Promise.allSettled(this.#reads);
-    await this.#groupCommit.journal.close();
+    await this.#groupCommit.wal.close();
     this.#collection.close();
     await this.#lock.release();
   }

@@ -1,86 +1,91 @@
 import { readFile } from 'node:fs/promises';
 import { MODALITIES, type Modality } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
-import { References } from '../../originals/reference-counts.js';
+import { ReferenceCounts } from '../../originals/reference-counts.js';
 import { FlatIndex } from '../ann/flat-index.js';
-import { Columns } from '../query/payload-index.js';
-import { type BaseRows, openBase } from '../segment/snapshot-rows.js';
-import { readSealed } from './checksummed-file.js';
+import { PayloadIndex } from '../query/payload-index.js';
+import { openSnapshotRows, type SnapshotRows } from '../segment/snapshot-rows.js';
+import { readVerified } from './checksummed-file.js';
 import { snapshotLayout } from './layout.js';
-import { type Manifest, openManifest } from './manifest.js';
+import { decodeManifest, type SegmentManifest } from './manifest.js';
 import { metadataOfLine, parseLine } from './metadata-line.js';
 
-/** A shard as a snapshot holds it. */
-export interface LoadedShard {
-  base: BaseRows;
+/** A segment as a snapshot holds it. */
+export interface LoadedSegment {
+  snapshotRows: SnapshotRows;
   ids: string[];
-  columns: Columns;
+  payloadIndex: PayloadIndex;
   index: FlatIndex;
 }
 
-export interface Loaded {
+export interface LoadedSnapshot {
+  /** Sequence number of the last write that is in it. */
   lastSequence: number;
-  shards: Record<Modality, LoadedShard>;
-  references: References;
+  /** A modality that the snapshot does not have is absent. */
+  segments: Partial<Record<Modality, LoadedSegment>>;
+  references: ReferenceCounts;
 }
 
 /**
  * Reads a snapshot, verifying every byte.
- * @throws Error when anything is not as it was written
+ * @throws NewerSnapshotError when it holds what this version does not know
+ * @throws Error when anything differs from what was written
  */
-export async function loadSnapshot(dir: string, dim: number): Promise<Loaded> {
-  const manifest = openManifest(await readFile(snapshotLayout(dir).manifest, 'utf8'));
+export async function loadSnapshot(dir: string, dim: number): Promise<LoadedSnapshot> {
+  const manifest = decodeManifest(await readFile(snapshotLayout(dir).manifest, 'utf8'));
   assert(manifest.dim === dim, 'a snapshot of another dimension than its index');
-  const shards: Partial<Record<Modality, LoadedShard>> = {};
-  const references = new References();
+  const segments: Partial<Record<Modality, LoadedSegment>> = {};
+  const references = new ReferenceCounts();
   try {
-    for (const modality of MODALITIES)
-      shards[modality] = await loadShard(dir, modality, dim, manifest.shards[modality], references);
+    for (const modality of MODALITIES) {
+      const held = manifest.shards[modality];
+      if (held !== undefined) segments[modality] = await loadSegment(dir, modality, dim, held, references);
+    }
   } catch (error) {
-    for (const shard of Object.values(shards)) shard.base.close();
+    for (const { snapshotRows } of Object.values(segments)) snapshotRows.close();
     throw error;
   }
-  return { lastSequence: manifest.lastSequence, shards: shards as Record<Modality, LoadedShard>, references };
+  return { lastSequence: manifest.lastSequence, segments, references };
 }
 
-async function loadShard(
+async function loadSegment(
   dir: string,
   modality: Modality,
   dim: number,
-  sealed: Manifest['shards'][Modality],
-  references: References,
-): Promise<LoadedShard> {
+  manifest: SegmentManifest,
+  references: ReferenceCounts,
+): Promise<LoadedSegment> {
   const files = snapshotLayout(dir);
-  const { ids, columns, starts } = await readLines(files.lines(modality), sealed, references);
-  await readSealed(files.vectors(modality), sealed.vectors);
-  const index = FlatIndex.read(files.vectors(modality), dim, sealed.rows);
-  return { base: openBase(dir, modality, dim, starts), ids, columns, index };
+  const { ids, payloadIndex, lineStarts } = await readLines(files.lines(modality), manifest, references);
+  await readVerified(files.vectors(modality), manifest.vectors);
+  const index = FlatIndex.read(files.vectors(modality), dim, manifest.rows);
+  return { snapshotRows: openSnapshotRows(dir, modality, dim, lineStarts), ids, payloadIndex, index };
 }
 
 async function readLines(
   file: string,
-  { lines: seal, rows }: Manifest['shards'][Modality],
-  references: References,
-): Promise<{ ids: string[]; columns: Columns; starts: Float64Array }> {
+  { lines: checksum, rows }: SegmentManifest,
+  references: ReferenceCounts,
+): Promise<{ ids: string[]; payloadIndex: PayloadIndex; lineStarts: Float64Array }> {
   const ids: string[] = [];
-  const columns = new Columns();
-  const starts = new Float64Array(rows + 1);
+  const payloadIndex = new PayloadIndex();
+  const lineStarts = new Float64Array(rows + 1);
   let rest = Buffer.alloc(0);
-  await readSealed(file, seal, (chunk) => {
+  await readVerified(file, checksum, (chunk) => {
     const bytes = Buffer.concat([rest, chunk]);
     let from = 0;
     for (let end = bytes.indexOf(10); end !== -1; end = bytes.indexOf(10, from)) {
       assert(ids.length < rows, 'a snapshot with more lines than vectors');
       const line = bytes.subarray(from, end + 1);
       const { id, metadata } = parseLine(line);
-      columns.set(ids.length, metadata);
+      payloadIndex.set(ids.length, metadata);
       ids.push(id);
       references.add(metadataOfLine(line, id));
-      starts[ids.length] = (starts[ids.length - 1] as number) + end + 1 - from;
+      lineStarts[ids.length] = (lineStarts[ids.length - 1] as number) + end + 1 - from;
       from = end + 1;
     }
     rest = bytes.subarray(from);
   });
   assert(ids.length === rows && rest.length === 0, 'a snapshot with another number of lines than of vectors');
-  return { ids, columns, starts };
+  return { ids, payloadIndex, lineStarts };
 }

@@ -2,10 +2,10 @@ import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { syncDir } from '../../../lib/fs.js';
 import type { Logger } from '../../../lib/logger.js';
-import type { IndexEvents } from '../events.js';
+import type { IndexEvents } from '../../events.js';
 import type { Collection } from '../segment/collection.js';
-import type { Committer } from '../wal/group-commit.js';
-import { Journal } from '../wal/wal.js';
+import type { GroupCommit } from '../wal/group-commit.js';
+import { WriteAheadLog } from '../wal/wal.js';
 import { layout, parseName } from './layout.js';
 import { writeSnapshot } from './writer.js';
 
@@ -15,7 +15,7 @@ const TOMBSTONES_MIN = 4096;
 export interface SnapshotSchedulerOptions {
   dir: string;
   collection: Collection;
-  groupCommit: Committer;
+  groupCommit: GroupCommit;
   /** Write-ahead log bytes that call for a snapshot; a large index waits until they are half of its vectors. */
   snapshotBytes: number;
   /** Of the newest write-ahead log. */
@@ -63,8 +63,8 @@ export class SnapshotScheduler {
     const { collection, snapshotBytes } = this.#options;
     const storedBytes = collection.size * 4 * collection.dim;
     const isWalLong = this.#walBytes > Math.max(snapshotBytes, storedBytes / 2);
-    const hasManyTombstones = Object.values(collection.shards).some(
-      ({ dead, ids }) => dead > TOMBSTONES_MIN && dead > ids.length / 4,
+    const hasManyTombstones = Object.values(collection.segments).some(
+      ({ tombstones, ids }) => tombstones > TOMBSTONES_MIN && tombstones > ids.length / 4,
     );
     if (isWalLong || hasManyTombstones) void this.snapshot();
   }
@@ -90,14 +90,14 @@ export class SnapshotScheduler {
     const startedMs = performance.now();
     const items = collection.size;
     try {
-      const { captured, coveredBytes } = await groupCommit.paused(async () => {
+      const { captured, coveredBytes } = await groupCommit.between(async () => {
         await this.#rotateWal();
-        const lastSequence = groupCommit.journal.end.sequence;
-        return { captured: collection.freeze(lastSequence), coveredBytes: this.#walBytes };
+        const lastSequence = groupCommit.wal.end.sequence;
+        return { captured: collection.capture(lastSequence), coveredBytes: this.#walBytes };
       });
       const generation = this.#generation;
       const snapshotDir = layout(dir).snapshot(generation);
-      await collection.adopt(captured, await writeSnapshot(snapshotDir, captured));
+      await collection.install(captured, await writeSnapshot(snapshotDir, captured));
       await this.#removeBefore(this.#snapshotGeneration, generation);
       this.#snapshotGeneration = generation;
       this.#walBytes -= coveredBytes;
@@ -118,8 +118,8 @@ export class SnapshotScheduler {
 
   async #rotateWal(): Promise<void> {
     const { dir, groupCommit } = this.#options;
-    const old = groupCommit.journal;
-    groupCommit.journal = await createWal(dir, this.#generation + 1, old.end.sequence);
+    const old = groupCommit.wal;
+    groupCommit.wal = await createWal(dir, this.#generation + 1, old.end.sequence);
     this.#generation += 1;
     await old.close();
   }
@@ -138,10 +138,10 @@ export class SnapshotScheduler {
 }
 
 /** Leaves no file behind when it fails: a newer write-ahead log says that the one before it is complete. */
-async function createWal(dir: string, generation: number, lastSequence: number): Promise<Journal> {
-  const file = layout(dir).journal(generation);
+async function createWal(dir: string, generation: number, lastSequence: number): Promise<WriteAheadLog> {
+  const file = layout(dir).wal(generation);
   try {
-    const wal = await Journal.create(file, lastSequence);
+    const wal = await WriteAheadLog.create(file, lastSequence);
     await syncDir(dir);
     return wal;
   } catch (error) {

@@ -5,71 +5,82 @@ import { assert } from '../../../lib/assert.js';
 import { syncDir, writeFileAtomically } from '../../../lib/fs.js';
 import { flatHeader } from '../ann/faiss-flat-file.js';
 import type { Rows } from '../segment/rows.js';
-import { type BaseRows, openBase } from '../segment/snapshot-rows.js';
-import { CheckedFile, type Seal } from './checksummed-file.js';
+import { openSnapshotRows, type SnapshotRows } from '../segment/snapshot-rows.js';
+import { type Checksum, ChecksummedFile } from './checksummed-file.js';
 import { snapshotLayout } from './layout.js';
-import { type Manifest, sealManifest } from './manifest.js';
+import { encodeManifest, type Manifest } from './manifest.js';
 import { encodeLine } from './metadata-line.js';
 
-/** A shard as it was at one moment. Rows are only appended, so only the ids needed copying. */
-export interface FrozenShard {
+/** A segment at one moment. Rows are only ever appended, so only the ids are a copy. */
+export interface CapturedSegment {
   rows: Rows;
   ids: readonly (string | undefined)[];
 }
 
-export interface Frozen {
+/** A collection at one moment, which later writes do not change. */
+export interface CapturedCollection {
   dim: number;
-  /** Of the last write that is in it. */
+  /** Sequence number of the last write that is in it. */
   lastSequence: number;
-  shards: Record<Modality, FrozenShard>;
+  segments: Record<Modality, CapturedSegment>;
 }
 
-/** Rows handled between two turns of the event loop. */
+/** Rows written between two turns of the event loop. */
 const RUN_ROWS = 256;
 
 /**
- * Writes a snapshot beside and renames it into place when every byte is on the disk.
- * Dead rows are left out: the n-th live row becomes row n.
- * @returns the bases to serve from in its place
+ * Writes a snapshot to a temporary folder, and renames that when every byte is on the disk. Tombstones are left
+ * out: the n-th row that is not deleted becomes row n.
+ * @returns the rows of the snapshot, to serve from
+ * @throws the error of the disk; no part of the snapshot then stays
  */
-export async function writeSnapshot(dir: string, frozen: Frozen): Promise<Record<Modality, BaseRows>> {
-  const beside = `${dir}.tmp`;
-  await rm(beside, { recursive: true, force: true });
+export async function writeSnapshot(
+  dir: string,
+  captured: CapturedCollection,
+): Promise<Record<Modality, SnapshotRows>> {
+  const temporary = `${dir}.tmp`;
+  await rm(temporary, { recursive: true, force: true });
   try {
-    await mkdir(beside);
-    const starts = await writeShards(beside, frozen);
-    await syncDir(beside);
-    await rename(beside, dir);
+    await mkdir(temporary);
+    const lineStarts = await writeSegments(temporary, captured);
+    await syncDir(temporary);
+    await rename(temporary, dir);
     await syncDir(path.dirname(dir));
-    return forEachModality((modality) => openBase(dir, modality, frozen.dim, starts[modality]));
+    return forEachModality((modality) => openSnapshotRows(dir, modality, captured.dim, lineStarts[modality]));
   } catch (error) {
-    await rm(beside, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true });
     throw error;
   }
 }
 
-async function writeShards(
+/** @returns where each line starts in the segments' metadata files */
+async function writeSegments(
   dir: string,
-  { dim, lastSequence, shards }: Frozen,
+  { dim, lastSequence, segments }: CapturedCollection,
 ): Promise<Record<Modality, Float64Array>> {
   const files = snapshotLayout(dir);
-  const sealed: Partial<Manifest['shards']> = {};
-  const starts: Partial<Record<Modality, Float64Array>> = {};
+  const manifests: Manifest['shards'] = {};
+  const lineStarts: Partial<Record<Modality, Float64Array>> = {};
   for (const modality of MODALITIES) {
-    const shard = shards[modality];
-    const live = shard.ids.reduce((count, id) => count + (id === undefined ? 0 : 1), 0);
-    const vectors = await writeVectors(files.vectors(modality), shard, dim, live);
-    const lines = await writeLines(files.lines(modality), shard, live);
-    sealed[modality] = { rows: live, vectors, lines: lines.seal };
-    starts[modality] = lines.starts;
+    const segment = segments[modality];
+    const live = segment.ids.reduce((count, id) => count + (id === undefined ? 0 : 1), 0);
+    const vectors = await writeVectors(files.vectors(modality), segment, dim, live);
+    const lines = await writeLines(files.lines(modality), segment, live);
+    manifests[modality] = { rows: live, vectors, lines: lines.checksum };
+    lineStarts[modality] = lines.starts;
   }
-  const manifest: Manifest = { format: 1, dim, lastSequence, shards: sealed as Manifest['shards'] };
-  await writeFileAtomically(files.manifest, sealManifest(manifest));
-  return starts as Record<Modality, Float64Array>;
+  const manifest: Manifest = { format: 1, dim, lastSequence, shards: manifests };
+  await writeFileAtomically(files.manifest, encodeManifest(manifest));
+  return lineStarts as Record<Modality, Float64Array>;
 }
 
-async function writeVectors(file: string, { rows, ids }: FrozenShard, dim: number, live: number): Promise<Seal> {
-  const out = await CheckedFile.create(file);
+async function writeVectors(
+  file: string,
+  { rows, ids }: CapturedSegment,
+  dim: number,
+  live: number,
+): Promise<Checksum> {
+  const out = await ChecksummedFile.create(file);
   try {
     await out.write(flatHeader(dim, live));
     for (const { from, count } of runs(rows, ids.length)) {
@@ -86,52 +97,58 @@ async function writeVectors(file: string, { rows, ids }: FrozenShard, dim: numbe
 
 async function writeLines(
   file: string,
-  { rows, ids }: FrozenShard,
+  { rows, ids }: CapturedSegment,
   live: number,
-): Promise<{ seal: Seal; starts: Float64Array }> {
-  const out = await CheckedFile.create(file);
+): Promise<{ checksum: Checksum; starts: Float64Array }> {
+  const out = await ChecksummedFile.create(file);
   const starts = new Float64Array(live + 1);
   let next = 0;
-  const note = (bytes: number) => {
+  const onLine = (bytes: number) => {
     starts[next + 1] = (starts[next] as number) + bytes;
     next += 1;
   };
   try {
     for (const { from, count } of runs(rows, ids.length))
-      for (const { first, last } of stretches(ids, from, count)) await out.write(linesOf(rows, ids, first, last, note));
+      for (const { first, last } of stretches(ids, from, count))
+        await out.write(linesOf(rows, ids, { first, last }, onLine));
     assert(next === live, 'a snapshot with another number of lines than of vectors');
-    return { seal: await out.finish(), starts };
+    return { checksum: await out.finish(), starts };
   } catch (error) {
     await out.abandon();
     throw error;
   }
 }
 
-/** The lines of live rows: copied as they stand in the last snapshot, or made. */
+/** The lines of live rows: copied from the last snapshot where they are in it, else encoded. */
 function linesOf(
   rows: Rows,
-  ids: FrozenShard['ids'],
-  first: number,
-  last: number,
-  note: (bytes: number) => void,
+  ids: CapturedSegment['ids'],
+  { first, last }: Stretch,
+  onLine: (bytes: number) => void,
 ): Buffer {
-  if (first < rows.baseCount) {
+  if (first < rows.snapshotCount) {
     const lines = rows.lines(first, last - first);
-    for (let row = first; row < last; row++) note(lines.start(row + 1) - lines.start(row));
+    for (let row = first; row < last; row++) onLine(lines.start(row + 1) - lines.start(row));
     return lines.bytes;
   }
   const parts: Uint8Array[] = [];
   for (let row = first; row < last; row++) {
     const id = ids[row] as string;
     const line = encodeLine(id, rows.metadata(row, id));
-    note(line.reduce((sum, part) => sum + part.length, 0));
+    onLine(line.reduce((sum, part) => sum + part.length, 0));
     parts.push(...line);
   }
   return Buffer.concat(parts);
 }
 
+/** Consecutive live rows, from `first` up to and without `last`. */
+interface Stretch {
+  first: number;
+  last: number;
+}
+
 /** The unbroken stretches of live rows in a run. */
-function* stretches(ids: FrozenShard['ids'], from: number, count: number): Generator<{ first: number; last: number }> {
+function* stretches(ids: CapturedSegment['ids'], from: number, count: number): Generator<Stretch> {
   for (let row = from; row < from + count; ) {
     const first = row;
     while (row < from + count && ids[row] !== undefined) row += 1;
@@ -140,10 +157,10 @@ function* stretches(ids: FrozenShard['ids'], from: number, count: number): Gener
   }
 }
 
-/** Runs of rows; none spans the border between the last snapshot and what came after. */
+/** Runs of rows; none spans the border between the last snapshot and the rows after it. */
 function* runs(rows: Rows, until: number): Generator<{ from: number; count: number }> {
   for (let from = 0; from < until; ) {
-    const border = from < rows.baseCount ? Math.min(rows.baseCount, until) : until;
+    const border = from < rows.snapshotCount ? Math.min(rows.snapshotCount, until) : until;
     const count = Math.min(RUN_ROWS, border - from);
     yield { from, count };
     from += count;
