@@ -23,7 +23,7 @@ import {
   type TextBody,
 } from '../src/http/schemas/embed.js';
 import type { Input } from '../src/http/schemas/input.js';
-import { settleAll } from '../src/lib/map-concurrent.js';
+import { mapConcurrent } from '../src/lib/map-concurrent.js';
 
 const config = { encodes: true };
 
@@ -76,7 +76,7 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   /** The reply to several inputs. A failure of the whole request (overload, a client that has gone) is thrown. */
   async function many<One, Reply>(request: FastifyRequest, all: readonly One[], embed: (one: One) => Promise<Reply>) {
-    const settled = await settleAll(all, concurrency, embed);
+    const settled = await mapConcurrent(all, concurrency, embed);
     const results = settled.map((outcome) => {
       if (outcome.status === 'fulfilled') return outcome.value;
       if (outcome.reason instanceof Problem && outcome.reason.isOfInput)

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Static } from 'typebox';
+import { totalOf } from '../src/common/modality.js';
 import { limitsOf } from '../src/http/request-limits.js';
 import { healthSchema, type ModelHealth } from '../src/http/schemas/health.js';
 import type { ServedModel } from '../src/serving/served-model.js';
@@ -45,7 +46,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
 async function describeIndex(store: VectorStore) {
   try {
     const vectors = await store.count();
-    return { available: true, size: vectors.text + vectors.image + vectors.video, vectors };
+    return { available: true, size: totalOf(vectors), vectors };
   } catch {
     return { available: false };
   }

@@ -13,7 +13,7 @@ import {
   type ModelCard,
 } from '../src/http/schemas/openai.js';
 import { exactlyOne } from '../src/inputs/exactly-one.js';
-import { settleAll } from '../src/lib/map-concurrent.js';
+import { mapConcurrent } from '../src/lib/map-concurrent.js';
 import type { ModelManifest } from '../src/models/manifest.js';
 import type { ServedModel } from '../src/serving/served-model.js';
 
@@ -36,7 +36,7 @@ export const openAiRoutes: FastifyPluginAsyncTypebox = async (app) => {
       exactlyOne(body, ['input', 'messages'], 'body');
       const all = inputsOf(input, messages);
       const paths = all.map((_, i) => (all.length === 1 ? 'body.input' : `body.input.${i}`));
-      const settled = await settleAll([...all.entries()], concurrency, async ([i, one]) =>
+      const settled = await mapConcurrent([...all.entries()], concurrency, async ([i, one]) =>
         model.embedder.embed(await inputs.open(one, paths[i] as string, request.scope), request.scope, role),
       );
       const embeddings = settled.map((outcome) => {

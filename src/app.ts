@@ -11,6 +11,7 @@ import { retrieveRoutes } from '../routes/retrieve.js';
 import { rolloutRoutes } from '../routes/rollout.js';
 import { serveAdmin } from './admin-app.js';
 import { MODEL_HEADER } from './common/headers.js';
+import { MAX_ID_BYTES } from './common/item-id.js';
 import { type Config, listOf } from './config.js';
 import { controlAdmission } from './http/admission-control.js';
 import { describeRoutes } from './http/openapi/plugin.js';
@@ -26,8 +27,8 @@ import { openService } from './service.js';
 const MAX_FIELD_BYTES = 1_000_000;
 /** How often Node checks for requests that are overdue. */
 const OVERDUE_CHECK_MS = 1000;
-/** An id of 256 characters, each percent-encoded. */
-const MAX_PARAM_CHARACTERS = 256 * 9;
+/** The longest id, each of its bytes percent-encoded. */
+const MAX_PARAM_CHARACTERS = 3 * MAX_ID_BYTES;
 
 /** Assembles the service: engine, plugins, routes. It does not listen yet. */
 export async function buildApp(config: Config): Promise<FastifyInstance> {

@@ -1,14 +1,11 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { INDEX_KINDS } from './common/index-kind.js';
 
 /** Numeric formats of a model's weights: floats of 32 or 16 bits, integers of 8 or 4 bits. */
 export const DTYPES = ['fp32', 'fp16', 'q8', 'q4'] as const;
 export type Dtype = (typeof DTYPES)[number];
-
-/** Ways to search a large index in less time or memory than exact search takes. */
-export const APPROXIMATIONS = ['hnsw', 'sq8', 'pca'] as const;
-export type Approximation = (typeof APPROXIMATIONS)[number];
 
 const integer = (value: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum, description });
@@ -75,7 +72,7 @@ export const Settings = Type.Object({
     description: 'Vector store: embedded (faiss), or a Chroma server that several replicas of the service share.',
   }),
   CHROMA_URL: text('http://127.0.0.1:8001', 'URL of the Chroma server, for STORE=chroma.'),
-  INDEX: Type.Enum(['flat', ...APPROXIMATIONS], {
+  INDEX: Type.Enum(['flat', ...INDEX_KINDS], {
     default: 'flat',
     description:
       'How FAISS searches 10,000 vectors or more: exactly (flat), faster with more memory (hnsw), or in less memory (sq8, pca).',

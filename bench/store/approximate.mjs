@@ -25,8 +25,8 @@ const open = (dir, kind, reports) =>
     dir,
     binding: { model: 'bench', revision: '1', dim: DIM },
     logger: { info: ignore, warn: console.error, error: console.error },
-    events: { onApproximation: (report) => reports.push(report) },
-    ...(kind && { approximation: { kind } }),
+    events: { onIndexInstalled: (report) => reports.push(report) },
+    ...(kind && { approximateIndex: { kind } }),
   });
 
 async function fill(dir, rows) {
@@ -45,7 +45,7 @@ async function fill(dir, rows) {
 async function measure(dir, kind) {
   const reports = [];
   const store = await open(dir, kind, reports);
-  await store.settled();
+  await store.idle();
   const times = [];
   const top = [];
   for (const vector of queries(QUERIES)) {

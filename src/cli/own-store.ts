@@ -21,5 +21,5 @@ export async function openOwnStore(): Promise<VectorStore> {
   const binding = await ownBinding(config);
   const { model, revision } = binding;
   const metrics = new Metrics().openModel({ model, name: model, revision });
-  return openStore(config, model, binding, metrics, pino({ level: 'error' }));
+  return openStore({ config, name: model, binding, events: metrics.indexEvents, logger: pino({ level: 'error' }) });
 }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { Command } from 'commander';
 import type { FastifyBaseLogger } from 'fastify';
 import { pino } from 'pino';
+import { totalOf } from '../common/modality.js';
 import { type Config, loadConfig } from '../config.js';
 import type { Embedding } from '../embedding/embedding.js';
 import { EmbeddingCache, sizeOfEmbedding } from '../embedding/embedding-cache.js';
@@ -12,9 +13,9 @@ import { type Model, openModel } from '../models/catalog.js';
 import { Metrics } from '../observability/metrics.js';
 import { ModelLoader } from '../serving/load-model.js';
 import { modelSources } from '../serving/model-registry.js';
-import { bindingOf, buildingDir, finishSwitch, switchOver } from '../store/faiss/index-swap.js';
+import { bindingOf, buildingDir, finishSwap, swapIn } from '../store/faiss/index-swap.js';
 import { openFaissStore } from '../store/faiss/store.js';
-import type { Counts, ModelBinding } from '../store/vector-store.js';
+import type { ModelBinding } from '../store/vector-store.js';
 import { ProgressBar } from './progress-bar.js';
 
 interface ReindexOptions {
@@ -46,7 +47,7 @@ async function reindex({ from, leaveOut = false }: ReindexOptions): Promise<stri
   const binding = { model: name, revision, dim };
   const dir = path.join(config.DATA_DIR, 'index', name);
   const oldDir = path.join(config.DATA_DIR, 'index', from ?? name);
-  await finishSwitch(dir);
+  await finishSwap(dir);
   const old = await bindingOf(oldDir);
   if (old === undefined) throw new Error(`There is no index "${from ?? name}". Name the index to read: --from MODEL`);
   if (isSame(old, binding)) return `The index "${from ?? name}" was already made with ${describe(binding)}.`;
@@ -54,7 +55,7 @@ async function reindex({ from, leaveOut = false }: ReindexOptions): Promise<stri
     throw new Error(`There is already an index "${name}". To make it from "${from}", move ${dir} away first.`);
 
   const total = await build(config, { source, model, dir, oldDir, old, leaveOut });
-  const before = await switchOver(dir);
+  const before = await swapIn(dir);
   const made = `${total.embedded} items are in the index of ${describe(binding)} now`;
   if (before === undefined) return `${made}; the index "${from}" is unchanged.`;
   if (total.leftOut === 0) {
@@ -79,7 +80,7 @@ async function build(config: Config, plan: Plan): Promise<{ embedded: number; le
   try {
     const from = store as typeof store & KeepingStore;
     const missing = await withoutOriginal(from);
-    const all = sum(await from.count());
+    const all = totalOf(await from.count());
     if (missing.count > 0 && !plan.leaveOut) throw new Error(cannotEmbed(missing, all));
     const leftOut = await fill(config, plan, from, all, logger);
     if (leftOut.count > missing.count && !plan.leaveOut) throw new Error(cannotEmbed(leftOut, all));
@@ -138,4 +139,3 @@ function list({ count, first }: LeftOut): string {
 const isSame = (a: ModelBinding, b: ModelBinding): boolean =>
   a.model === b.model && a.revision === b.revision && a.dim === b.dim;
 const describe = ({ model, revision }: ModelBinding): string => `${model} (revision ${revision})`;
-const sum = ({ text, image, video }: Counts): number => text + image + video;

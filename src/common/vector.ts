@@ -1,11 +1,10 @@
 import { Problem } from './errors.js';
 
-/** Vectors shorter than this have no direction worth the name. */
+/** Vectors with a smaller norm have no usable direction. */
 const MIN_NORM = 1e-6;
 
 /**
- * A caller's numbers as a unit vector of `dim`: they are scaled to norm 1, so that scores stay inner products
- * in [-1, 1] whatever was sent.
+ * The numbers of a request as a unit vector `[dim]`: scaled to norm 1, so that scores are inner products in [-1, 1].
  * @throws Problem `wrong_dimension` or `not_normalizable`
  */
 export function toUnitVector(numbers: readonly number[], dim: number): Float32Array {
@@ -22,7 +21,7 @@ export function toUnitVector(numbers: readonly number[], dim: number): Float32Ar
   return vector;
 }
 
-/** `Math.hypot` copes with numbers whose squares overflow, and takes ten times as long. */
+/** `Math.hypot` is right for numbers whose squares overflow, but takes ten times as long. */
 function normOf(numbers: readonly number[]): number {
   let squares = 0;
   for (const x of numbers) squares += x * x;
@@ -31,18 +30,39 @@ function normOf(numbers: readonly number[]): number {
 }
 
 /**
- * The first `length` numbers of a vector, on the unit sphere again. It means something where the model was
- * trained for that length (Kusupati et al. 2022, Matryoshka Representation Learning).
+ * The first `length` numbers of a vector, scaled to norm 1. Meaningful only where the model was trained for that
+ * length. Source: Kusupati et al. 2022, Matryoshka Representation Learning, https://arxiv.org/abs/2205.13147.
+ * @throws Problem `not_normalizable`
  */
 export function shorten(vector: Float32Array, length: number): Float32Array {
   return length === vector.length ? vector : toUnitVector(Array.from(vector.subarray(0, length)), length);
 }
 
-/** The vector as OpenAI's base64 encodes it: float32, least byte first. */
+/** The vector as OpenAI's base64 encodes it: float32, little-endian. */
 export function toBase64(vector: Float32Array): string {
   const bytes = Buffer.alloc(vector.length * 4);
   for (const [i, x] of vector.entries()) bytes.writeFloatLE(x, i * 4);
   return bytes.toString('base64');
+}
+
+/** A unit vector computed in float32 has a norm this close to 1. */
+export const UNIT_NORM_TOLERANCE = 1e-3;
+
+/** Whether a vector has norm 1, as far as float32 can tell; false for NaN. */
+export function isUnitVector(vector: Float32Array): boolean {
+  let squares = 0;
+  for (const value of vector) squares += value * value;
+  return Math.abs(Math.sqrt(squares) - 1) <= UNIT_NORM_TOLERANCE;
+}
+
+/**
+ * Inner product of `query` and the numbers of `stored` from `offset` on. Summed in double precision and rounded to
+ * float32 once, so that every way to search gives the same bits.
+ */
+export function innerProduct(query: Float32Array, stored: Float32Array, offset: number): number {
+  let sum = 0;
+  for (let i = 0; i < query.length; i++) sum += (query[i] as number) * (stored[offset + i] as number);
+  return Math.fround(sum);
 }
 
 /** Nine decimals keep every significant bit of a float32 in [-1, 1], in half the characters. */

@@ -1,5 +1,5 @@
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { MODALITIES } from '../common/modality.js';
+import { codeOf, modalityOfCode } from '../common/modality.js';
 import type { Embedding } from './embedding.js';
 
 /** The format of a cached value on disk. */
@@ -16,14 +16,14 @@ const HEADER_BYTES = 8;
 export const embeddingCodec: Codec<Embedding> = {
   encode({ vector, modality, tokens, truncated }) {
     const record = Buffer.alloc(HEADER_BYTES + vector.byteLength);
-    record.set([FORMAT, MODALITIES.indexOf(modality), truncated ? 1 : 0]);
+    record.set([FORMAT, codeOf(modality), truncated ? 1 : 0]);
     record.writeUInt32LE(tokens, 4);
     record.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), HEADER_BYTES);
     return record;
   },
 
   decode(record) {
-    const modality = MODALITIES[record[1] ?? -1];
+    const modality = modalityOfCode(record[1] ?? -1);
     if (record[0] !== FORMAT || modality === undefined) return undefined;
     // A copy: the record is in LMDB's memory map, and a Float32Array must start at a multiple of four.
     const bytes = Uint8Array.prototype.slice.call(record, HEADER_BYTES);

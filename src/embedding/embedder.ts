@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MODALITIES, type Modality } from '../common/modality.js';
+import { type Modality, richestModality } from '../common/modality.js';
 import type { Config } from '../config.js';
 import type { Encoder, MediaPart, Part, Role } from '../inference/encoder.js';
 import type { InputPart } from '../inputs/part.js';
@@ -80,7 +80,7 @@ export class Embedder {
     try {
       const decoded: Part[] = [];
       for (const part of parts) decoded.push('text' in part ? part : await this.decode(part, context, signal));
-      const modality = richest(decoded);
+      const modality = richestModality(decoded.map((part) => ('text' in part ? 'text' : part.modality)));
       const record = (stage: Parameters<CallContext['record']>[0], of: Modality, seconds: number) =>
         context.record(stage, of, seconds, this.model);
       const { forwarded } = context;
@@ -109,10 +109,4 @@ function shapesOf(manifest: ModelManifest): { image: FrameShape; video: FrameSha
     return { image: { maxSide: manifest.image.max_side }, video: { maxSide: manifest.video.max_side } };
   const { patch, image, video } = manifest;
   return { image: { side: image.side, patch }, video: { side: video.side, patch } };
-}
-
-/** The modality of a mixed input: text with an image counts as an image, with a video as a video. */
-function richest(parts: readonly Part[]): Modality {
-  const modalities = parts.map((part) => ('text' in part ? 'text' : part.modality));
-  return MODALITIES.findLast((modality) => modalities.includes(modality)) ?? 'text';
 }

@@ -3,8 +3,8 @@ import { toUnitVector } from '../common/vector.js';
 import type { CallContext } from '../embedding/call-context.js';
 import type { Embedder } from '../embedding/embedder.js';
 import type { InputPart } from '../inputs/part.js';
-import { settleAll } from '../lib/map-concurrent.js';
-import type { Kept, Source } from '../store/originals/blob-store.js';
+import { mapConcurrent } from '../lib/map-concurrent.js';
+import type { KeptOriginal, Source } from '../store/originals/blob-store.js';
 import type { Item, VectorStore } from '../store/vector-store.js';
 import type { ItemResolver, NewItem } from './new-item.js';
 
@@ -25,7 +25,7 @@ export interface PutOptions {
 
 interface Prepared {
   item: Item;
-  kept: Kept | undefined;
+  kept: KeptOriginal | undefined;
 }
 
 /**
@@ -41,7 +41,7 @@ export async function putItems(
   { resolver, concurrency }: PutOptions,
   context: CallContext,
 ): Promise<(Item | Problem)[]> {
-  const prepared = await settleAll(items, concurrency, (item) => prepare(item, target, resolver, context));
+  const prepared = await mapConcurrent(items, concurrency, (item) => prepare(item, target, resolver, context));
   const ready = prepared.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   let stored: (Item | Problem)[] = [];
   try {
@@ -49,7 +49,7 @@ export async function putItems(
       if (outcome.status === 'rejected' && !isOfItem(outcome.reason)) throw outcome.reason;
     stored = await upsertAll(ready, target, context);
   } finally {
-    await Promise.all(ready.map(({ kept }, i) => kept?.settle({ stored: isItem(stored[i]) })));
+    await Promise.all(ready.map(({ kept }, i) => (isItem(stored[i]) ? kept?.commit() : kept?.rollBack())));
   }
   const results = stored.values();
   return prepared.map((outcome) =>
@@ -75,7 +75,7 @@ async function prepare(
     const original = kept === undefined ? {} : { original: kept.original };
     return { item: { id, metadata, modality, vector, ...original }, kept };
   } catch (error) {
-    await kept?.settle({ stored: false });
+    await kept?.rollBack();
     throw error;
   }
 }

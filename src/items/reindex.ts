@@ -4,16 +4,16 @@ import { isDeepStrictEqual } from 'node:util';
 import { Problem } from '../common/errors.js';
 import type { InputPart } from '../inputs/part.js';
 import { UploadScope } from '../inputs/upload-scope.js';
-import { settleAll } from '../lib/map-concurrent.js';
+import { mapConcurrent } from '../lib/map-concurrent.js';
 import { receive } from '../media/upload.js';
-import type { Originals } from '../store/originals/blob-store.js';
-import type { OriginalPart } from '../store/originals/source-ref.js';
-import type { ItemInfo, VectorStore } from '../store/vector-store.js';
+import type { BlobStore } from '../store/originals/blob-store.js';
+import { eachPage } from '../store/pages.js';
+import type { ItemInfo, OriginalPart, VectorStore } from '../store/vector-store.js';
 import { ItemResolver, type NewItem } from './new-item.js';
 import { type PutTarget, putItems } from './put-items.js';
 
 /** A store that keeps originals. */
-export type KeepingStore = VectorStore & { readonly originals: Originals };
+export type KeepingStore = VectorStore & { readonly originals: BlobStore };
 
 export interface ReindexOptions {
   /** Items embedded at the same time. */
@@ -43,7 +43,7 @@ const OPEN_FILES = 8;
 /** Items whose original was not kept, or whose file is missing. */
 export async function withoutOriginal(store: KeepingStore): Promise<LeftOut> {
   const leftOut = new LeftOut();
-  for await (const items of pagesOf(store))
+  for await (const items of eachPage(store, { limit: PAGE_ITEMS }))
     for (const { id, original } of items) {
       if (original === undefined) leftOut.add(id, 'no original was kept');
       else if (!(await store.originals.has(original))) leftOut.add(id, 'the file of its original is missing');
@@ -62,7 +62,7 @@ export async function embedAgain(
   { onProgress, spoolFolder, concurrency }: ReindexOptions,
 ): Promise<LeftOut> {
   const leftOut = new LeftOut();
-  for await (const items of pagesOf(from)) {
+  for await (const items of eachPage(from, { limit: PAGE_ITEMS })) {
     const missing: ItemInfo[] = [];
     for (const item of items) if (!(await isThere(to.store, item))) missing.push(item);
     const outcomes = await embedPage(missing, from.originals, to, { concurrency, spoolFolder });
@@ -77,13 +77,13 @@ export async function embedAgain(
 
 async function embedPage(
   items: readonly ItemInfo[],
-  from: Originals,
+  from: BlobStore,
   to: PutTarget & { store: KeepingStore },
   { concurrency, spoolFolder }: Omit<ReindexOptions, 'onProgress'>,
 ): Promise<(ItemInfo | Problem)[]> {
   const uploads = new UploadScope(Number.POSITIVE_INFINITY);
   try {
-    const opened = await settleAll(items, OPEN_FILES, (item) =>
+    const opened = await mapConcurrent(items, OPEN_FILES, (item) =>
       openItem(item, from, to.store.originals, uploads, spoolFolder),
     );
     const newItems = opened.map((outcome) => {
@@ -104,7 +104,7 @@ async function isThere(store: VectorStore, { id, metadata, original }: ItemInfo)
 
 /** Deletes what was deleted from the old index between two runs. */
 async function removeDeleted(from: VectorStore, to: VectorStore): Promise<void> {
-  for await (const items of pagesOf(to)) {
+  for await (const items of eachPage(to, { limit: PAGE_ITEMS })) {
     const deleted: string[] = [];
     for (const { id } of items) if ((await from.get(id)) === undefined) deleted.push(id);
     await to.delete(deleted);
@@ -113,21 +113,21 @@ async function removeDeleted(from: VectorStore, to: VectorStore): Promise<void> 
 
 async function openItem(
   { id, metadata, original }: ItemInfo,
-  from: Originals,
-  to: Originals,
+  from: BlobStore,
+  to: BlobStore,
   uploads: UploadScope,
   spoolFolder: string,
 ): Promise<NewItem> {
   try {
     if (original === undefined) throw new Problem('not_found', 'No original was kept.');
     // Files that are there already are not written again when the parts are kept.
-    const linked = await to.adopt(original, from);
+    const linked = await to.copyFrom(original, from);
     try {
       const parts: InputPart[] = [];
       for (const part of original) parts.push(await openPart(part, from, uploads, spoolFolder));
       return { id, metadata, parts };
     } finally {
-      await linked.settle({ stored: true });
+      await linked.commit();
     }
   } catch (error) {
     if (error instanceof Problem) return { id, problem: error };
@@ -135,20 +135,11 @@ async function openItem(
   }
 }
 
-async function openPart(part: OriginalPart, from: Originals, uploads: UploadScope, folder: string): Promise<InputPart> {
+async function openPart(part: OriginalPart, from: BlobStore, uploads: UploadScope, folder: string): Promise<InputPart> {
   if ('text' in part) return part;
   const file = from.pathOf(part.file);
   if (part.as === 'text') return { text: await readFile(file, 'utf8') };
   const upload = uploads.add(await receive(createReadStream(file), { maxBytes: Number.MAX_SAFE_INTEGER, folder }));
   if (upload.sha256 !== part.file) throw new Problem('broken_media', 'The file of its original is damaged.');
   return part.as === undefined ? { upload } : { upload, as: part.as };
-}
-
-async function* pagesOf(store: VectorStore): AsyncGenerator<ItemInfo[]> {
-  let cursor: string | undefined;
-  do {
-    const page = await store.list({ limit: PAGE_ITEMS, ...(cursor === undefined ? {} : { cursor }) });
-    yield page.items;
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
 }

@@ -1,2 +1,2 @@
-/** Lets everything else that waits have its turn: long work is done in slices. */
-export const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** Lets pending I/O and timers run: long work calls it between slices. */
+export const yieldToEventLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -1,6 +1,5 @@
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import path from 'node:path';
-import { Problem } from '../common/errors.js';
 
 /** Makes names created, renamed or removed in a folder durable. */
 export async function syncDir(dir: string): Promise<void> {
@@ -12,21 +11,21 @@ export async function syncDir(dir: string): Promise<void> {
   }
 }
 
-/** Replaces a small file so that a crash leaves either the old or the new one, whole. */
+/** Replaces a small file so that a crash leaves either the old or the new content, whole. */
 export async function writeFileAtomically(file: string, text: string): Promise<void> {
-  const beside = `${file}.tmp`;
-  const handle = await open(beside, 'w');
+  const temporary = `${file}.tmp`;
+  const handle = await open(temporary, 'w');
   try {
     await handle.writeFile(text);
     await handle.sync();
   } finally {
     await handle.close();
   }
-  await rename(beside, file);
+  await rename(temporary, file);
   await syncDir(path.dirname(file));
 }
 
-/** Writes all of a buffer: `write` may stop short, and only the next call tells why. */
+/** Writes all of a buffer: one `write` may write less without an error, and only the next call throws it. */
 export async function writeFully(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   let written = 0;
   while (written < bytes.byteLength) {
@@ -35,33 +34,11 @@ export async function writeFully(handle: FileHandle, bytes: Uint8Array, position
   }
 }
 
-/** Errors of a full disk, a full quota, or a file at the size the process may write. */
+/** Error codes of a full disk, a full quota, or a file at the size limit of the process. */
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
+/** Whether an error of the file system says that there is no room. */
 export const isDiskFull = (error: unknown): boolean => FULL.has(errorCode(error) ?? '');
 
+/** The `code` of a system error, such as ENOENT; undefined for any other error. */
 export const errorCode = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | null)?.code;
-
-/** What a failed write means to the caller. Paths stay in the log. */
-export function writeProblem(error: unknown): Problem {
-  if (isDiskFull(error))
-    return new Problem(
-      'disk_full',
-      'The disk of the index is full. Nothing of this write was kept; free space and repeat it.',
-      {},
-      { cause: error },
-    );
-  return new Problem(
-    'store_unavailable',
-    'The index cannot write to its disk. Nothing of this write was acknowledged.',
-    {},
-    { cause: error },
-  );
-}
-
-/** What a failure to open an index means, where the caller can do something about it. */
-export function openProblem(error: unknown): unknown {
-  if (!isDiskFull(error)) return error;
-  const detail = 'The disk of the index is full, and opening it needs a few kilobytes. Free space and start again.';
-  return new Problem('disk_full', detail, {}, { cause: error });
-}

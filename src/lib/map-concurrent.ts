@@ -1,16 +1,17 @@
 /**
- * The outcomes of `task` for every input, in their order, at most `limit` of them under way at once: one
- * request with many inputs leaves room in the queue for the others.
+ * Maps with bounded concurrency: runs `task` on every input, at most `limit` at a time, so that one request with many
+ * inputs leaves room for others.
+ * @returns the outcomes in the order of the inputs; a failed task does not stop the others
  */
-export async function settleAll<Input, Output>(
+export async function mapConcurrent<Input, Output>(
   inputs: readonly Input[],
   limit: number,
   task: (input: Input) => Promise<Output>,
 ): Promise<PromiseSettledResult<Output>[]> {
   const outcomes = new Array<PromiseSettledResult<Output>>(inputs.length);
-  const waiting = inputs.entries();
+  const remaining = inputs.entries();
   const work = async () => {
-    for (const [place, input] of waiting) [outcomes[place]] = await Promise.allSettled([task(input)]);
+    for (const [index, input] of remaining) [outcomes[index]] = await Promise.allSettled([task(input)]);
   };
   await Promise.all(Array.from({ length: Math.min(limit, inputs.length) }, work));
   return outcomes;

@@ -1,6 +1,6 @@
+import { INDEX_KINDS } from '../common/index-kind.js';
 import { MODALITIES } from '../common/modality.js';
-import { APPROXIMATIONS } from '../config.js';
-import type { IndexEvents } from '../store/faiss/events.js';
+import type { IndexEvents } from '../store/events.js';
 import type { Counts } from '../store/vector-store.js';
 import type { Metrics, RecordStage } from './metrics.js';
 
@@ -73,7 +73,7 @@ export class ModelMetrics {
       this.all.commitWrites.observe({ model: this.model }, writes);
       this.all.commitSeconds.observe({ model: this.model }, durationMs / 1000);
     },
-    onApproximation: ({ modality, kind, recallAt10 }) =>
+    onIndexInstalled: ({ modality, kind, recallAt10 }) =>
       this.all.recall.set({ modality, index: kind, model: this.model }, recallAt10),
     onSnapshot: ({ ok }) => this.all.snapshots.inc({ outcome: ok ? 'written' : 'failed', model: this.model }),
   };
@@ -99,6 +99,6 @@ export class ModelMetrics {
   close(): void {
     this.onClose();
     for (const modality of MODALITIES)
-      for (const index of APPROXIMATIONS) this.all.recall.remove({ modality, index, model: this.model });
+      for (const index of INDEX_KINDS) this.all.recall.remove({ modality, index, model: this.model });
   }
 }

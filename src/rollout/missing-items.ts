@@ -1,4 +1,4 @@
-import { LIMITS } from '../store/limits.js';
+import { eachItem } from '../store/pages.js';
 import type { VectorStore } from '../store/vector-store.js';
 
 /** Ids that are looked up again: writes continue during the comparison, and one of them may have been under way. */
@@ -11,12 +11,12 @@ export async function missingItems(
 ): Promise<{ count: number; ids: string[] }> {
   const missing: string[] = [];
   let count = 0;
-  const stored = idsOf(store);
+  const stored = eachItem(store);
   let next = await stored.next();
   // Both lists are ordered by id.
-  for await (const id of idsOf(complete)) {
-    while (!next.done && next.value < id) next = await stored.next();
-    if (!next.done && next.value === id) continue;
+  for await (const { id } of eachItem(complete)) {
+    while (!next.done && next.value.id < id) next = await stored.next();
+    if (!next.done && next.value.id === id) continue;
     count++;
     if (missing.length < MAX_VERIFIED) missing.push(id);
   }
@@ -29,13 +29,4 @@ export async function missingItems(
   );
   const ids = verified.flat();
   return { count: ids.length, ids };
-}
-
-async function* idsOf(store: VectorStore): AsyncGenerator<string> {
-  let cursor: string | undefined;
-  do {
-    const page = await store.list({ limit: LIMITS.pageItems, ...(cursor === undefined ? {} : { cursor }) });
-    for (const { id } of page.items) yield id;
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
 }

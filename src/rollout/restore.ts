@@ -1,10 +1,10 @@
 import type { Config } from '../config.js';
+import type { Logger } from '../lib/logger.js';
 import type { Model } from '../models/catalog.js';
 import { modelId } from '../models/manifest.js';
 import { divideWorkers, type ModelLoader } from '../serving/load-model.js';
 import { ModelRegistry, modelSources } from '../serving/model-registry.js';
 import type { ServedModel } from '../serving/served-model.js';
-import type { Logger } from '../store/faiss/events.js';
 import { initialState, type ModelSource, type RolloutState, type StateFile, staysServed } from './state-file.js';
 
 /** A model to be served. */

@@ -2,11 +2,12 @@ import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../common/errors.js';
+import { totalOf } from '../common/modality.js';
+import type { Logger } from '../lib/logger.js';
 import { type ModelManifest, modelId } from '../models/manifest.js';
 import { divideWorkers, type ModelLoader } from '../serving/load-model.js';
 import { directRouter, type ModelRegistry } from '../serving/model-registry.js';
 import type { ServedModel } from '../serving/served-model.js';
-import type { Logger } from '../store/faiss/events.js';
 import type { Filter } from '../store/vector-store.js';
 import { DualWriter } from './dual-writer.js';
 import type { RolloutMetrics } from './metrics.js';
@@ -367,5 +368,5 @@ const conflict = (detail: string) => new Problem('rollout_conflict', detail);
 
 async function statusOf(id: string, model: ServedModel | undefined): Promise<ModelStatus> {
   const counts = await model?.store.count().catch(() => undefined);
-  return counts === undefined ? { id } : { id, items: counts.text + counts.image + counts.video };
+  return counts === undefined ? { id } : { id, items: totalOf(counts) };
 }

@@ -1,7 +1,7 @@
 import type { CallContext } from '../embedding/call-context.js';
+import type { Logger } from '../lib/logger.js';
 import type { SearchRequest, SearchResult } from '../search/search.js';
 import type { ServedModel } from '../serving/served-model.js';
-import type { Logger } from '../store/faiss/events.js';
 import type { RolloutMetrics } from './metrics.js';
 
 /** Comparisons under way at once: they must not slow the requests that wait for a reply. */

@@ -57,7 +57,13 @@ export class ModelLoader {
     const undo = [async () => metrics.close()];
     try {
       const indexName = index ?? name;
-      const store = await openStore(config, indexName, { model: name, revision, dim }, metrics, logger);
+      const store = await openStore({
+        config,
+        name: indexName,
+        binding: { model: name, revision, dim },
+        events: metrics.indexEvents,
+        logger,
+      });
       undo.push(() => store.close());
       metrics.watchIndex(() => store.count());
       const encoder = await this.startEncoder(model, workers, metrics);

@@ -1,5 +1,5 @@
 import { Problem } from '../common/errors.js';
-import { LIMITS } from './limits.js';
+import { eachPage } from './pages.js';
 import type { Item, Metadata, VectorStore } from './vector-store.js';
 
 /** An item as a line of JSON: `{"id","modality","metadata","vector":[...]}`. Exact: a float32 survives as a decimal. */
@@ -24,30 +24,26 @@ function decodeItem(line: string, lineNumber: number): Item {
 }
 
 /** Items read at the same time. */
-const TOGETHER = 64;
+const CONCURRENT_READS = 64;
 const BATCH_ITEMS = 100;
 
 /**
- * Everything in a store as JSON Lines, in order of id. It streams; items that come or go
- * meanwhile may be in it or not.
+ * Everything in a store as JSON Lines, in order of id, as a stream. Items added or deleted in the meantime may be
+ * included or not.
  */
 export async function* exportLines(store: VectorStore): AsyncGenerator<string> {
-  let cursor: string | undefined;
-  do {
-    const page = await store.list({ limit: LIMITS.pageItems, ...(cursor === undefined ? {} : { cursor }) });
-    for (let from = 0; from < page.items.length; from += TOGETHER) {
-      const items = await Promise.all(page.items.slice(from, from + TOGETHER).map(({ id }) => store.get(id)));
+  for await (const page of eachPage(store))
+    for (let from = 0; from < page.length; from += CONCURRENT_READS) {
+      const items = await Promise.all(page.slice(from, from + CONCURRENT_READS).map(({ id }) => store.get(id)));
       for (const item of items) if (item !== undefined) yield encodeItem(item);
     }
-    cursor = page.nextCursor;
-  } while (cursor !== undefined);
 }
 
 /**
- * Upserts items from JSON Lines. It can be repeated after a failure: an id replaces itself.
+ * Upserts items from JSON Lines. Safe to repeat after a failure, because items replace those of the same id.
  *
- * @param onProgress told how many items are safe so far
- * @throws Problem that names the line, when one is not an item
+ * @param onProgress receives how many items are stored so far
+ * @throws Problem `invalid_request` that names the line, when one is not an item
  * @returns how many items were read
  */
 export async function importLines(
@@ -66,7 +62,7 @@ async function* itemsOf(lines: AsyncIterable<string>): AsyncGenerator<Item> {
   }
 }
 
-/** Upserts items in batches, as they come. @returns how many there were */
+/** Upserts items in batches while they are read. @param onProgress receives how many are stored so far @returns how many there were */
 export async function importItems(
   store: VectorStore,
   items: AsyncIterable<Item>,

@@ -2,28 +2,28 @@ import { Problem } from '../common/errors.js';
 import { LIMITS } from './limits.js';
 import type { Filter, Metadata } from './vector-store.js';
 
-/** Whether an item with this metadata is wanted. */
+/** Whether an item with this metadata matches. */
 export type Predicate = (metadata: Metadata) => boolean;
 
 type Scalar = string | number | boolean | null;
 
-/** What a filter asks of the value of one field; of `MISSING` where there is none. */
+/** The condition of a filter on the value of one field, which is `MISSING` where there is none. */
 export type Test = (value: unknown) => boolean;
 
-/** Puts the question of one field to a subject: metadata, or a row whose fields are kept elsewhere. */
-type Ask<Subject> = (field: string, test: Test) => (subject: Subject) => boolean;
+/** Applies a condition to one field of a subject: of metadata, or of a row whose fields are in columns. */
+type BindField<Subject> = (field: string, test: Test) => (subject: Subject) => boolean;
 
-/** The value of a field that is not there. */
+/** The value of a field that does not exist. */
 export const MISSING = Symbol('missing');
 
 /**
- * Compiles a metadata filter (the language stands at `Filter` in store.ts).
+ * Compiles a metadata filter (the language is described at `Filter` in vector-store.ts).
  *
  * A field is a top-level name, or a dotted path into nested objects (`exif.make`) where no
  * top-level field has that name. A missing field equals nothing, so `$ne` and `$nin` accept it.
  * Order (`$gt` ...) is defined between two numbers or two strings; anything else does not match.
  *
- * @throws Problem `invalid_request`, whose `field` names the clause that is wrong
+ * @throws Problem `invalid_request`, whose `field` names the wrong clause
  */
 export function compileFilter(filter: Filter): Predicate {
   return compileTree<Metadata>(filter, (field, test) => {
@@ -32,15 +32,15 @@ export function compileFilter(filter: Filter): Predicate {
   });
 }
 
-/** The same for any kind of subject. @throws Problem likewise */
-export function compileTree<Subject>(filter: Filter, ask: Ask<Subject>): (subject: Subject) => boolean {
-  return compileObject(filter, 'filter', 0, { ask, clauses: LIMITS.filterClauses });
+/** The same for any kind of subject. @throws Problem as `compileFilter` does */
+export function compileTree<Subject>(filter: Filter, bindField: BindField<Subject>): (subject: Subject) => boolean {
+  return compileObject(filter, 'filter', 0, { bindField, clauses: LIMITS.filterClauses });
 }
 
-/** What the parts of a filter share while it is compiled. */
+/** State that all parts of a filter share while it is compiled. */
 interface Compiling<Subject> {
-  ask: Ask<Subject>;
-  /** How many more there may be. */
+  bindField: BindField<Subject>;
+  /** How many more clauses there may be. */
   clauses: number;
 }
 
@@ -83,8 +83,9 @@ function compileClause<Subject>(
       return (subject) => !inner(subject);
     }
   }
-  if (key.startsWith('$')) throw wrong(path, 'is not an operator; $and, $or and $not stand outside a field');
-  return compiling.ask(key, compileTest(value, path, compiling));
+  if (key.startsWith('$'))
+    throw wrong(path, 'is not an operator here; $and, $or and $not are allowed in place of a field');
+  return compiling.bindField(key, compileTest(value, path, compiling));
 }
 
 function compileList<Subject>(
@@ -117,8 +118,8 @@ function compileOperator(operator: string, operand: unknown, path: string): Test
 
 const OPERATORS = {
   $eq: (operand: unknown, path: string): Test => {
-    const wanted = scalar(operand, path);
-    return (value) => value === wanted;
+    const expected = scalar(operand, path);
+    return (value) => value === expected;
   },
   $ne: (operand: unknown, path: string): Test => not(OPERATORS.$eq(operand, path)),
   $gt: (operand: unknown, path: string): Test => ordered(operand, path, (a, b) => a > b),
@@ -128,8 +129,8 @@ const OPERATORS = {
   $in: (operand: unknown, path: string): Test => {
     if (!Array.isArray(operand)) throw wrong(path, 'must be a list of values');
     if (operand.length > LIMITS.filterValues) throw wrong(path, `has more than ${LIMITS.filterValues} values`);
-    const wanted = new Set<unknown>(operand.map((value, index) => scalar(value, `${path}[${index}]`)));
-    return (value) => wanted.has(value);
+    const values = new Set<unknown>(operand.map((value, index) => scalar(value, `${path}[${index}]`)));
+    return (value) => values.has(value);
   },
   $nin: (operand: unknown, path: string): Test => not(OPERATORS.$in(operand, path)),
   $exists: (operand: unknown, path: string): Test => {
@@ -153,7 +154,7 @@ function scalar(operand: unknown, path: string): Scalar {
   return operand;
 }
 
-/** Reads a field without ever touching what objects inherit, such as `constructor`. */
+/** Reads own fields only: never what objects inherit, such as `constructor`. */
 function reader(field: string): (metadata: Metadata) => unknown {
   const path = field.split('.');
   return (metadata) => {

@@ -1,41 +1,44 @@
 import { Problem } from '../common/errors.js';
-import { MODALITIES } from '../common/modality.js';
-import type { Row } from './faiss/wal/record.js';
+import { isStorableId, MAX_ID_BYTES } from '../common/item-id.js';
+import { isModality, MODALITIES, type Modality } from '../common/modality.js';
+import { isUnitVector } from '../common/vector.js';
 import { compileFilter } from './filter.js';
+import type { Item, Metadata, Original } from './item.js';
 import { LIMITS } from './limits.js';
-import { joinOriginal, type Original } from './originals/source-ref.js';
-import type { Filter, Item, ListOptions, Metadata, SearchOptions } from './vector-store.js';
+import { joinOriginal } from './originals/source-ref.js';
+import type { Filter, ListOptions, SearchOptions } from './vector-store.js';
 
-/** A unit vector computed in float32 is this close to norm 1, and anything else is a mistake. */
-const NORM_TOLERANCE = 1e-3;
+/** An item as bytes, checked: what a driver stores. */
+export interface EncodedItem {
+  id: string;
+  modality: Modality;
+  /** The metadata and the original as UTF-8 JSON. */
+  metadata: Uint8Array;
+  /** float32, little-endian, `4 * dim` bytes. */
+  vector: Uint8Array;
+}
 
 /**
- * An item as it is stored.
+ * Checks and encodes an item.
  * @throws Problem `invalid_request`, `wrong_dimension`, `too_large`
  */
-export function toRow(item: Item, dim: number): Row {
+export function encodeItem(item: Item, dim: number): EncodedItem {
   checkId(item.id);
-  if (!MODALITIES.includes(item.modality)) throw invalid(`The modality must be one of ${MODALITIES.join(', ')}.`);
+  checkModality(item.modality);
   checkVector(item.vector, dim);
   return { id: item.id, modality: item.modality, metadata: encodeMetadata(item), vector: bytesOf(item.vector) };
 }
 
+/** @throws Problem `invalid_request` */
 export function checkId(id: unknown): asserts id is string {
-  // Half a surrogate pair has no UTF-8: it would come back as another string.
-  const bytes = typeof id === 'string' ? Buffer.from(id) : Buffer.alloc(0);
-  if (bytes.length < 1 || bytes.length > LIMITS.idBytes || bytes.toString() !== id)
-    throw invalid(`An id must be a string of 1 to ${LIMITS.idBytes} bytes of well-formed Unicode.`);
+  if (!isStorableId(id)) throw invalid(`An id must be a string of 1 to ${MAX_ID_BYTES} bytes of well-formed Unicode.`);
 }
 
 /** @throws Problem unless the vector has the length of the index and norm 1 */
 export function checkVector(vector: Float32Array, dim: number): void {
   if (vector.length !== dim)
     throw new Problem('wrong_dimension', `The vector has ${vector.length} numbers; this index takes ${dim}.`, { dim });
-  let squares = 0;
-  for (const value of vector) squares += value * value;
-  // Also false for NaN.
-  if (!(Math.abs(Math.sqrt(squares) - 1) <= NORM_TOLERANCE))
-    throw invalid('The vector must have norm 1; divide it by its length.');
+  if (!isUnitVector(vector)) throw invalid('The vector must have norm 1; divide it by its norm.');
 }
 
 function encodeMetadata({ id, metadata, original }: Item): Uint8Array {
@@ -43,7 +46,10 @@ function encodeMetadata({ id, metadata, original }: Item): Uint8Array {
     throw invalid(`The metadata of ${JSON.stringify(id)} must be an object.`);
   const bytes = Buffer.from(stringify(metadata, original, id));
   if (bytes.length > LIMITS.metadataBytes)
-    throw new Problem('too_large', `The metadata of one item may have ${LIMITS.metadataBytes} bytes as JSON.`);
+    throw new Problem(
+      'too_large',
+      `The metadata of ${JSON.stringify(id)} has ${bytes.length} bytes as JSON; ${LIMITS.metadataBytes} are allowed.`,
+    );
   return bytes;
 }
 
@@ -56,29 +62,34 @@ function stringify(metadata: Metadata, original: Original | undefined, id: strin
   }
 }
 
+/** @throws Problem `invalid_request` */
 export function checkSearch({ k, modality, filter }: SearchOptions): void {
   if (!isCount(k, LIMITS.k)) throw invalid(`k must be a whole number from 1 to ${LIMITS.k}.`);
   checkSelection(modality, filter);
 }
 
+/** @throws Problem `invalid_request` */
 export function checkList({ limit, modality, filter }: ListOptions): void {
   if (!isCount(limit, LIMITS.pageItems)) throw invalid(`limit must be a whole number from 1 to ${LIMITS.pageItems}.`);
   checkSelection(modality, filter);
 }
 
-/** A filter to delete by says something: `{}` would delete everything. */
+/** Refuses a filter without conditions, which would delete everything. */
 export function checkDeletion(filter: Filter): void {
   compileFilter(filter);
   if (Object.keys(filter).length === 0) throw invalid('A filter to delete by needs at least one condition.');
 }
 
 function checkSelection(modality: unknown, filter: Filter | undefined): void {
-  if (modality !== undefined && !(MODALITIES as readonly unknown[]).includes(modality))
-    throw invalid(`The modality must be one of ${MODALITIES.join(', ')}.`);
+  if (modality !== undefined) checkModality(modality);
   if (filter !== undefined) compileFilter(filter);
 }
 
-const isCount = (value: number, most: number): boolean => Number.isInteger(value) && value >= 1 && value <= most;
+function checkModality(modality: unknown): void {
+  if (!isModality(modality)) throw invalid(`The modality must be one of ${MODALITIES.join(', ')}.`);
+}
+
+const isCount = (value: number, max: number): boolean => Number.isInteger(value) && value >= 1 && value <= max;
 
 const bytesOf = (vector: Float32Array): Uint8Array =>
   new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);

@@ -1,23 +1,8 @@
 import type { Modality } from '../common/modality.js';
-import type { Originals } from './originals/blob-store.js';
-import type { Original } from './originals/source-ref.js';
+import type { Item, ItemInfo } from './item.js';
+import type { BlobStore } from './originals/blob-store.js';
 
-/** Anything JSON can hold; filters look at the top-level fields. */
-export type Metadata = Record<string, unknown>;
-
-/** A stored vector with what is known of it. */
-export interface Item {
-  id: string;
-  modality: Modality;
-  metadata: Metadata;
-  /** Unit vector of the store's dimension. */
-  vector: Float32Array;
-  /** What it was made from, where that is kept. */
-  original?: Original;
-}
-
-/** What reading without vectors gives. */
-export type ItemInfo = Omit<Item, 'vector'>;
+export type { Item, ItemInfo, Metadata, Original, OriginalPart } from './item.js';
 
 export interface Hit extends ItemInfo {
   /** Inner product of two unit vectors, in [-1, 1]: higher is closer. */
@@ -25,7 +10,7 @@ export interface Hit extends ItemInfo {
 }
 
 export interface SearchOptions {
-  /** Results wanted; fewer come back only when fewer match. */
+  /** Number of results; fewer are returned only when fewer match. */
   k: number;
   modality?: Modality;
   filter?: Filter;
@@ -41,7 +26,7 @@ export type Filter = { readonly [fieldOrOperator: string]: unknown };
 
 export interface Page {
   items: ItemInfo[];
-  /** Give it to the next call to go on; absent on the last page. */
+  /** Continues after this page; absent on the last one. */
   nextCursor?: string;
 }
 
@@ -54,7 +39,7 @@ export interface ListOptions {
 
 export type Counts = Record<Modality, number>;
 
-/** What an index belongs to: vectors of two models never meet. */
+/** The model whose vectors an index holds; no index mixes the vectors of two models. */
 export interface ModelBinding {
   model: string;
   revision: string;
@@ -62,22 +47,33 @@ export interface ModelBinding {
 }
 
 /**
- * Vectors and metadata -> nearest neighbours. One contract, several drivers.
- * A promise of a write resolves when the write survives `kill -9`.
+ * Vectors and metadata -> nearest neighbours. One contract, several drivers; `test/store/store.contract.ts` runs
+ * against each of them.
+ *
+ * A write is acknowledged, that is its promise resolves, when it survives `kill -9`. Every method rejects with a
+ * Problem: `invalid_request`, `wrong_dimension` or `too_large` for arguments over the limits of `limits.ts`,
+ * `store_unavailable`, `disk_full` or `overloaded` where the store cannot serve now, `shutting_down` after `close`.
  */
 export interface VectorStore {
   /** Adds items, or replaces those of the same id. Idempotent. */
   upsert(items: readonly Item[]): Promise<void>;
+  /** @returns undefined where there is no such item */
   get(id: string): Promise<Item | undefined>;
-  /** @returns how many of the ids were there */
+  /** @returns how many of the ids existed, each counted once */
   delete(ids: readonly string[]): Promise<number>;
+  /** Deletes what matches a filter with at least one condition. @returns how many items */
   deleteWhere(filter: Filter): Promise<number>;
-  /** Ordered by id. */
+  /** Pages of items in order of id; a page may be shorter than `limit` and still not be the last. */
   list(options: ListOptions): Promise<Page>;
-  /** Best first; equal scores by id. Reads the latest acknowledged writes. */
+  /**
+   * The `k` items nearest to a unit vector `[dim]`, best first; equal scores by id. Sees every write acknowledged
+   * before the call.
+   */
   search(vector: Float32Array, options: SearchOptions): Promise<Hit[]>;
+  /** Items per modality. */
   count(): Promise<Counts>;
-  /** Where originals are kept; absent where they are not. */
-  readonly originals?: Originals | undefined;
+  /** Keeps the originals of new items; absent where none are kept. */
+  readonly originals?: BlobStore | undefined;
+  /** Finishes the writes in progress; later calls are refused. */
   close(): Promise<void>;
 }

@@ -91,7 +91,19 @@ describe('items', () => {
     expect((await fetch(`${server.url}/items/a%2Fb%20c%3F`)).status).toBe(404);
   });
 
-  it('lists every item exactly once, page by page', async () => {
+  it.each([
+    ['Chinese characters', '红'.repeat(256)],
+    ['emoji', '🚗'.repeat(256)],
+  ])('takes an id of 256 %s, whatever bytes they are, and no longer one', async (_, id) => {
+    expect((await server.json('/items', { id, text: 'a car' })).status).toBe(201);
+    expect(await get(`/items/${encodeURIComponent(id)}`)).toMatchObject({ id, metadata: { text: 'a car' } });
+    expect((await search({ text: 'a car', top_k: 100 })).results.map((hit) => hit.id)).toContain(id);
+    expect((await remove(id)).status).toBe(204);
+    const longer = await server.json('/items', { id: `${id}${id.slice(0, 2)}`, text: 'a car' });
+    expect(await problemOf(longer)).toMatchObject({ status: 400, code: 'invalid_request', field: 'id' });
+  });
+
+  it('lists every item once, page by page', async () => {
     const seen: string[] = [];
     let cursor = '';
     do {

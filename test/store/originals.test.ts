@@ -18,10 +18,10 @@ const kept = async (dir: string) =>
 async function put(store: FaissStore, id: string, ...texts: string[]): Promise<Item> {
   const keeping = store.originals?.keep(texts.map(source));
   if (keeping === undefined) throw new Error('the store keeps no originals');
-  const { original, settle } = await keeping;
+  const { original, commit } = await keeping;
   const item = { ...randomItem(random, id), original };
   await store.upsert([item]);
-  await settle({ stored: true });
+  await commit();
   return item;
 }
 
@@ -65,24 +65,24 @@ it('never loses a file while items come and go at the same time', { timeout: 60_
   await store.close();
 });
 
-it('gives back what was kept for an item that was not stored', async () => {
+it('rolls back what was kept for an item that was not stored', async () => {
   const dir = await tempDir();
   const store = await open(dir);
   await put(store, 'one', 'shared');
   const lost = await store.originals?.keep([source('shared'), source('lost')]);
-  await lost?.settle({ stored: false });
+  await lost?.rollBack();
   await expect.poll(() => kept(dir)).toEqual([path.join(source('shared').sha256.slice(0, 2), source('shared').sha256)]);
   await store.close();
 });
 
-it('sweeps away what a crash left behind', async () => {
+it('deletes what a crash left without an item', async () => {
   const dir = await tempDir();
   const store = await open(dir);
   await put(store, 'one', 'of an item');
   await store.close();
-  const orphan = source('of nobody').sha256;
+  const orphan = source('of no item').sha256;
   await mkdir(path.join(dir, 'originals', orphan.slice(0, 2)), { recursive: true });
-  await writeFile(path.join(dir, 'originals', orphan.slice(0, 2), orphan), 'of nobody');
+  await writeFile(path.join(dir, 'originals', orphan.slice(0, 2), orphan), 'of no item');
   await writeFile(path.join(dir, 'originals', 'half.tmp'), 'half');
   const again = await open(dir);
   await expect.poll(() => kept(dir)).toHaveLength(1);

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MAX_ID_BYTES, MAX_ID_CHARACTERS } from '../../src/common/item-id.js';
 import type { Filter, Item, VectorStore } from '../../src/store/vector-store.js';
 import { BINDING, Oracle, randomFrom, randomItem, unitVector } from './support.js';
 
@@ -26,7 +27,7 @@ const FILTERS: Filter[] = [
   { colour: 'none' },
 ];
 
-/** What every driver must do. `open` gives an empty store of `BINDING`; `steps` random operations are compared. */
+/** The contract that every driver must fulfil. `open` gives an empty store of `BINDING`; `steps` random operations are compared. */
 export function storeContract(name: string, open: () => Promise<VectorStore>, steps = 3000): void {
   describe(`${name}: the contract of a vector store`, () => {
     let store: VectorStore;
@@ -48,7 +49,7 @@ export function storeContract(name: string, open: () => Promise<VectorStore>, st
       expect(await store.delete(['nothing'])).toBe(0);
     });
 
-    it('gives back exactly what was stored', async () => {
+    it('returns exactly what was stored', async () => {
       const stored = items(20);
       await store.upsert(stored);
       for (const item of stored) expect(await store.get(item.id)).toEqual(item);
@@ -64,6 +65,13 @@ export function storeContract(name: string, open: () => Promise<VectorStore>, st
       await store.upsert([odd]);
       expect(await store.get(odd.id)).toEqual(odd);
       expect(await store.search(odd.vector, { k: 1 })).toMatchObject([{ id: odd.id, metadata: odd.metadata }]);
+    });
+
+    it.each(['x', '红', '🚗'])('keeps an id of as many characters as a request may use: %s', async (character) => {
+      const item = { ...randomItem(random, ''), id: character.repeat(MAX_ID_CHARACTERS) };
+      await store.upsert([item]);
+      expect(await store.get(item.id)).toEqual(item);
+      expect(await store.delete([item.id])).toBe(1);
     });
 
     it('replaces an item of the same id, also when its modality changes', async () => {
@@ -140,7 +148,7 @@ export function storeContract(name: string, open: () => Promise<VectorStore>, st
       }
     });
 
-    it('goes on after the last id of a page, whatever came or went since', async () => {
+    it('continues after the last id of a page, whatever was added or deleted since', async () => {
       await store.upsert(items(10));
       const { nextCursor } = await store.list({ limit: 3 });
       await store.delete(['item-2', 'item-4']);
@@ -195,11 +203,11 @@ export function storeContract(name: string, open: () => Promise<VectorStore>, st
 
     it.each([
       ['a vector of another length', { vector: new Float32Array(BINDING.dim + 1) }, 'wrong_dimension'],
-      ['a vector without direction', { vector: new Float32Array(BINDING.dim) }, 'invalid_request'],
+      ['a vector of norm 0', { vector: new Float32Array(BINDING.dim) }, 'invalid_request'],
       ['a vector that is not a number', { vector: new Float32Array(BINDING.dim).fill(Number.NaN) }, 'invalid_request'],
       ['an empty id', { id: '' }, 'invalid_request'],
-      ['half a character as id', { id: '\ud83d' }, 'invalid_request'],
-      ['a very long id', { id: 'x'.repeat(513) }, 'invalid_request'],
+      ['a lone surrogate as id', { id: '\ud83d' }, 'invalid_request'],
+      ['a very long id', { id: 'x'.repeat(MAX_ID_BYTES + 1) }, 'invalid_request'],
       ['an unknown modality', { modality: 'smell' as Item['modality'] }, 'invalid_request'],
       ['metadata over the limit', { metadata: { text: 'x'.repeat(70_000) } }, 'too_large'],
     ])('refuses %s, and the whole call with it', async (_, wrong, code) => {
@@ -211,18 +219,18 @@ export function storeContract(name: string, open: () => Promise<VectorStore>, st
     it.each([
       ['k of 0', { k: 0 }, 'invalid_request'],
       ['k over the limit', { k: 100_000 }, 'invalid_request'],
-      ['half a k', { k: 1.5 }, 'invalid_request'],
+      ['a fractional k', { k: 1.5 }, 'invalid_request'],
       ['a broken filter', { k: 1, filter: { year: { $near: 3 } } }, 'invalid_request'],
     ])('refuses to search with %s', async (_, options, code) => {
       await expect(store.search(unitVector(random), options)).rejects.toMatchObject({ code });
     });
 
-    it('refuses a cursor it did not give', async () => {
+    it('refuses a cursor it did not return', async () => {
       for (const cursor of ['', 'x', 'aXRlbS0x'])
         await expect(store.list({ limit: 5, cursor })).rejects.toMatchObject({ code: 'invalid_cursor' });
     });
 
-    it('refuses to delete by a filter that says nothing', async () => {
+    it('refuses to delete by a filter without conditions', async () => {
       await expect(store.deleteWhere({})).rejects.toMatchObject({ code: 'invalid_request' });
     });
   });

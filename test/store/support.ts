@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach } from 'vitest';
-import { MODALITIES } from '../../src/common/modality.js';
-import type { Logger } from '../../src/store/faiss/events.js';
+import { forEachModality, MODALITIES } from '../../src/common/modality.js';
+import type { Logger } from '../../src/lib/logger.js';
 import { compileFilter } from '../../src/store/filter.js';
 import type { Counts, Filter, Hit, Item, SearchOptions } from '../../src/store/vector-store.js';
 
@@ -86,7 +86,7 @@ export class Oracle {
   }
 
   counts(): Counts {
-    const counts: Counts = { text: 0, image: 0, video: 0 };
+    const counts = forEachModality(() => 0);
     for (const { modality } of this.items.values()) counts[modality] += 1;
     return counts;
   }

@@ -15,11 +15,11 @@ export default async function fill(dir, binding, rows, index) {
     );
   if (index !== 'flat') await store.snapshot();
   await store.close();
-  if (index !== 'flat') await build({ ...options, approximation: { kind: index } });
+  if (index !== 'flat') await build({ ...options, approximateIndex: { kind: index } });
 }
 
 async function build(options) {
   const store = await openFaissStore(options);
-  await store.settled();
+  await store.idle();
   await store.close();
 }

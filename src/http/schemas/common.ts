@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
-import { MODALITIES } from '../../common/modality.js';
+import { ID_PATTERN, MAX_ID_CHARACTERS } from '../../common/item-id.js';
+import { forEachModality, MODALITIES } from '../../common/modality.js';
 import { ROLES } from '../../inference/encoder.js';
 import { type limitsOf, MAX_TEXT_CHARACTERS } from '../request-limits.js';
 
@@ -21,15 +22,15 @@ export const MODEL = { model: Type.Optional(ModelName) };
 /** A query that selects a model, where the body may do so too. */
 export const ModelQuery = Type.Object(MODEL);
 
-export const Counts = Type.Object({ text: Type.Integer(), image: Type.Integer(), video: Type.Integer() });
+export const Counts = Type.Object(forEachModality(() => Type.Integer()));
 
 export const Vector = Type.Array(Type.Number(), { description: 'Unit vector: the inner product is the cosine.' });
 
 export const Id = Type.String({
   minLength: 1,
-  maxLength: 256,
-  pattern: '^[^\\u0000-\\u001f]+$',
-  description: 'Up to 256 characters, none of them a control character.',
+  maxLength: MAX_ID_CHARACTERS,
+  pattern: ID_PATTERN,
+  description: `Up to ${MAX_ID_CHARACTERS} characters, none of them a control character.`,
 });
 
 export const AnyObject = Type.Unsafe<Record<string, unknown>>({ type: 'object', additionalProperties: true });

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyBaseLogger } from 'fastify';
 import { clientClosed, Problem } from '../../common/errors.js';
+import { isUnitVector } from '../../common/vector.js';
 import type { ModelMetrics } from '../../observability/model-metrics.js';
 import type { Backend, Prepared } from '../families/family.js';
 import { type Count, SessionThread } from '../worker/worker-handle.js';
@@ -232,8 +233,7 @@ export class EncoderPool<Input> {
 
 /** Gives a caller its vector, having asserted what must hold of every vector that leaves the encoder. */
 function deliver(job: Job<unknown>, vector: Float32Array, count: Count | undefined, inferenceSeconds: number): void {
-  const squaredNorm = vector.reduce((sum, x) => sum + x * x, 0);
-  if (!(Math.abs(squaredNorm - 1) < 1e-3)) {
+  if (!isUnitVector(vector)) {
     job.reject(new Problem('internal', 'The model gave a vector that is not of norm 1.'));
     return;
   }

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { Problem } from '../../common/errors.js';
-import { innerProduct } from '../../common/inner-product.js';
+import { innerProduct } from '../../common/vector.js';
 import type { LocalManifest } from '../../models/manifest.js';
 import type { EncodedInput, EncodeOptions, Encoder, Part } from '../encoder.js';
 import { PlaceError } from '../failover/target.js';

@@ -1,7 +1,7 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { asBytes } from '../../lib/format-bytes.js';
-import { settleAll } from '../../lib/map-concurrent.js';
+import { mapConcurrent } from '../../lib/map-concurrent.js';
 import { readLockFile, writeLockFile } from '../files/lockfile.js';
 import { isPinned, type Pin } from '../files/pins.js';
 import { type CheckedFile, checkFiles } from '../files/verify.js';
@@ -59,7 +59,7 @@ export async function pull(
   const wanted = await describe(missing, source);
   await requireSpace(dir, wanted);
   const progress = progressOf(wanted.reduce((sum, { expected }) => sum + expected.bytes, 0));
-  const outcomes = await settleAll(wanted, CONCURRENCY, async ({ file, expected }) => {
+  const outcomes = await mapConcurrent(wanted, CONCURRENCY, async ({ file, expected }) => {
     const sha256 = await source.fetch(file, expected, path.join(dir, file), progress);
     return { file, pin: { bytes: expected.bytes, sha256 } };
   });

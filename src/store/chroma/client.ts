@@ -4,24 +4,25 @@ import { CircuitBreaker } from '../../lib/circuit-breaker.js';
 import { jitteredMs } from '../../lib/retry.js';
 
 export interface ChromaClientOptions {
-  /** Such as `http://localhost:8000`. */
+  /** URL of the server, such as `http://localhost:8000`. */
   url: string;
-  /** Of one attempt. */
+  /** Time limit of one attempt. */
   timeoutMs: number;
-  /** Attempts beyond the first. Every request of ours may be repeated: none depends on how often it arrives. */
+  /** Attempts beyond the first. Every request is idempotent, so it may be repeated. */
   retries: number;
 }
 
 const TOO_MANY_REQUESTS = 429;
-const COMPLAINT_CHARACTERS = 500;
+/** Characters of an error reply that the error quotes. */
+const REPLY_CHARACTERS = 500;
 
-/** What Chroma answered; `body` is its JSON. */
+/** A reply of the server; `body` is the parsed JSON. */
 export interface ChromaReply {
   status: number;
   body: unknown;
 }
 
-/** Requests to a Chroma server: each with a time limit, repeated while that may help, refused while it cannot. */
+/** Requests to a Chroma server: each with a time limit, retried with jitter, failing fast while the server is down. */
 export class ChromaClient {
   readonly #options: ChromaClientOptions;
   readonly #breaker = new CircuitBreaker();
@@ -32,8 +33,8 @@ export class ChromaClient {
 
   /**
    * @param path below `/api/v2`, with a leading slash
+   * @returns the reply, also one that refuses (4xx)
    * @throws Problem `store_unavailable` when no attempt was answered
-   * @returns the answer, also one that refuses (4xx)
    */
   async request(method: 'GET' | 'POST', path: string, body?: unknown): Promise<ChromaReply> {
     let cause: unknown;
@@ -52,7 +53,7 @@ export class ChromaClient {
     throw unavailable(cause);
   }
 
-  /** @throws Error when the server did not answer, or cannot at the moment */
+  /** @throws Error when the server did not answer, or answered 429 or 5xx */
   async #attempt(method: string, path: string, body: unknown): Promise<ChromaReply> {
     const response = await fetch(`${this.#options.url}/api/v2${path}`, {
       method,
@@ -61,7 +62,7 @@ export class ChromaClient {
     });
     const text = await response.text();
     if (response.status >= 500 || response.status === TOO_MANY_REQUESTS)
-      throw new Error(`Chroma answered ${response.status}: ${text.slice(0, COMPLAINT_CHARACTERS)}`);
+      throw new Error(`Chroma answered ${response.status}: ${text.slice(0, REPLY_CHARACTERS)}`);
     return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
   }
 }
@@ -69,9 +70,7 @@ export class ChromaClient {
 const unavailable = (cause: unknown) =>
   new Problem(
     'store_unavailable',
-    'The Chroma server cannot be reached. Embedding goes on; try the index again shortly.',
+    'The Chroma server cannot be reached. Embedding continues to work; try the index again shortly.',
     {},
-    {
-      cause,
-    },
+    { cause },
   );

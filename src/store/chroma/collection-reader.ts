@@ -1,11 +1,11 @@
 import { Problem } from '../../common/errors.js';
-import { MODALITIES, type Modality } from '../../common/modality.js';
+import { isModality, type Modality } from '../../common/modality.js';
 import type { Item, Metadata, ModelBinding } from '../vector-store.js';
 import { ChromaClient, type ChromaReply } from './client.js';
 import { fromChroma, isOurs } from './record.js';
 
 export interface ChromaCollectionOptions {
-  /** Of the server, such as `http://localhost:8000`. */
+  /** URL of the server, such as `http://localhost:8000`. */
   url: string;
   collection: string;
   tenant?: string;
@@ -13,10 +13,10 @@ export interface ChromaCollectionOptions {
 }
 
 export interface ReadOptions {
-  /** Metadata field that says what an item is; where it says nothing of ours, `modality` counts. */
+  /** Metadata field with the modality of an item; items without a known one there get `modality`. */
   modalityField: string;
   modality: Modality;
-  /** Puts a vector on the unit sphere, or says why it cannot. */
+  /** Scales a vector to norm 1. @throws Problem where that is impossible */
   toUnitVector: (embedding: readonly number[]) => Float32Array;
 }
 
@@ -31,14 +31,14 @@ const PAGE_RECORDS = 500;
 const TIMEOUT_MS = 60_000;
 const RETRIES = 3;
 
-/** A collection that someone else has filled, to be read from beginning to end. */
+/** A collection that another service may have filled, to be read from beginning to end. */
 export class ChromaCollection {
   private constructor(
     private readonly client: ChromaClient,
     private readonly path: string,
-    /** Numbers of its vectors; nothing while it is empty. */
+    /** Length of its vectors; undefined while it is empty. */
     readonly dimension: number | undefined,
-    /** Whose vectors they are, where it is one of ours. */
+    /** The model of its vectors, where this service created the collection. */
     readonly binding: Partial<ModelBinding>,
   ) {}
 
@@ -67,14 +67,14 @@ export class ChromaCollection {
   }
 
   /**
-   * Every record as an item, a page at a time. Records that come or go meanwhile may be among them or not.
-   * @throws Problem that names the record, when one has no vector that can be stored
+   * Every record as an item, a page at a time. Records added or deleted in the meantime may be included or not.
+   * @throws Problem that names the record, when its vector cannot be stored
    */
   async *items(options: ReadOptions): AsyncGenerator<Item> {
     const include = ['embeddings', 'metadatas', 'documents'];
     for (let offset = 0; ; offset += PAGE_RECORDS) {
-      const asked = { include, limit: PAGE_RECORDS, offset };
-      const page = bodyOf(await this.client.request('POST', `${this.path}/get`, asked)) as Page;
+      const request = { include, limit: PAGE_RECORDS, offset };
+      const page = bodyOf(await this.client.request('POST', `${this.path}/get`, request)) as Page;
       for (let i = 0; i < page.ids.length; i++) yield toItem(page, i, options);
       if (page.ids.length < PAGE_RECORDS) return;
     }
@@ -88,10 +88,10 @@ function toItem(page: Page, i: number, { modalityField, modality, toUnitVector }
     const vector = toUnitVector(page.embeddings?.[i] ?? []);
     if (isOurs(metadata)) return { ...fromChroma(id, metadata), vector };
     const document = page.documents?.[i];
-    const said = metadata[modalityField] as Modality;
+    const stated = metadata[modalityField];
     return {
       id,
-      modality: MODALITIES.includes(said) ? said : modality,
+      modality: isModality(stated) ? stated : modality,
       metadata: { ...(document == null ? {} : { text: document }), ...metadata },
       vector,
     };

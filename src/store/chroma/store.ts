@@ -1,11 +1,11 @@
 import { Problem } from '../../common/errors.js';
-import { innerProduct } from '../../common/inner-product.js';
-import { MODALITIES, type Modality } from '../../common/modality.js';
+import { forEachModality, MODALITIES, type Modality } from '../../common/modality.js';
+import { innerProduct } from '../../common/vector.js';
 import { assert } from '../../lib/assert.js';
 import { decodeCursor, encodeCursor } from '../cursor.js';
 import { compileFilter, type Predicate } from '../filter.js';
 import { LIMITS } from '../limits.js';
-import { checkDeletion, checkId, checkList, checkSearch, checkVector, toRow } from '../validate.js';
+import { checkDeletion, checkId, checkList, checkSearch, checkVector, encodeItem } from '../validate.js';
 import type {
   Counts,
   Filter,
@@ -22,12 +22,12 @@ import { ChromaClient, type ChromaReply } from './client.js';
 import { type ChromaMetadata, fromChroma, toChromaMetadata, whereOf } from './record.js';
 
 export interface ChromaStoreOptions {
-  /** Of the server, such as `http://localhost:8000`. */
+  /** URL of the server, such as `http://localhost:8000`. */
   url: string;
-  /** Created when missing; bound to one model. 3 to 512 of letters, digits, dot, underscore and hyphen. */
+  /** Created when missing; bound to one model. 3 to 512 characters: letters, digits, dot, underscore, hyphen. */
   collection: string;
   binding: ModelBinding;
-  /** Of one attempt. Default: 10 s. */
+  /** Time limit of one attempt. Default: 10 s. */
   timeoutMs?: number;
   /** Attempts beyond the first. Default: 3. */
   retries?: number;
@@ -36,11 +36,11 @@ export interface ChromaStoreOptions {
 const DATABASE = '/tenants/default_tenant/databases/default_database';
 const TIMEOUT_MS = 10_000;
 const RETRIES = 3;
-/** Records asked for at a time. */
+/** Records requested at a time. */
 const PAGE_RECORDS = 1000;
-/** Neighbours asked for beyond `k`, so that ties and filters seldom need more. */
-const MARGIN = 32;
-/** Graph search as broad as exactness needs at moderate sizes; Chroma's default finds fewer. */
+/** Candidates requested beyond `k`, so that ties seldom need a second request. */
+const OVERSAMPLING_MARGIN = 32;
+/** Search parameters that are exact at moderate sizes; Chroma's defaults find fewer neighbours. */
 const HNSW = { space: 'ip', ef_construction: 200, ef_search: 500, max_neighbors: 32 };
 const NOT_FOUND = 404;
 const CONFLICT = 409;
@@ -58,8 +58,8 @@ export async function openChromaStore(options: ChromaStoreOptions): Promise<Vect
     throw new Problem(
       'index_model_mismatch',
       `The Chroma collection "${collection}" holds vectors of ${model} (revision ${revision}, ${dim} dimensions), but the ` +
-        `service runs ${binding.model} (revision ${binding.revision}, ${binding.dim} dimensions). Run the model it was made ` +
-        'with, or delete the collection and index the originals again.',
+        `service runs ${binding.model} (revision ${binding.revision}, ${binding.dim} dimensions). Run the model that made ` +
+        'it, or delete the collection and index the originals again.',
     );
   return new ChromaStore(client, `${DATABASE}/collections/${id}`, binding.dim);
 }
@@ -69,15 +69,15 @@ interface Collection {
   metadata: Partial<ModelBinding> | null;
 }
 
-/** Not Chroma's own `get_or_create`, which writes its metadata over what is there. */
+/** Not Chroma's own `get_or_create`, which overwrites the metadata of an existing collection. */
 async function getOrCreate(client: ChromaClient, name: string, binding: ModelBinding): Promise<Collection> {
   const path = `${DATABASE}/collections`;
   const found = await client.request('GET', `${path}/${encodeURIComponent(name)}`);
   if (found.status !== NOT_FOUND) return expectOk(found) as Collection;
   const { model, revision, dim } = binding;
-  const wanted = { name, metadata: { model, revision, dim }, configuration: { hnsw: HNSW } };
-  const created = await client.request('POST', path, wanted);
-  // Another replica was quicker.
+  const request = { name, metadata: { model, revision, dim }, configuration: { hnsw: HNSW } };
+  const created = await client.request('POST', path, request);
+  // Another replica created it first.
   if (created.status === CONFLICT) return getOrCreate(client, name, binding);
   return expectOk(created) as Collection;
 }
@@ -89,8 +89,8 @@ interface Records {
 }
 
 /**
- * The contract on a Chroma server. Chroma proposes neighbours by HNSW; they are scored again
- * here, and where they do not suffice every record that can match is looked at.
+ * The store contract on a Chroma server. Chroma proposes neighbours by HNSW, which are scored again here; where
+ * they do not suffice, every record that can match is scored.
  */
 class ChromaStore implements VectorStore {
   readonly #client: ChromaClient;
@@ -108,8 +108,8 @@ class ChromaStore implements VectorStore {
   async upsert(items: readonly Item[]): Promise<void> {
     if (items.length > LIMITS.itemsPerUpsert)
       throw new Problem('too_large', `One call may upsert ${LIMITS.itemsPerUpsert} items.`);
-    for (const item of items) toRow(item, this.#dim);
-    // Chroma refuses an id twice in one call; the last one counts.
+    for (const item of items) encodeItem(item, this.#dim);
+    // Chroma refuses a duplicate id in one call; the last item of an id counts.
     const last = [...new Map(items.map((item) => [item.id, item])).values()];
     if (last.length === 0) return;
     await this.#post('upsert', {
@@ -125,15 +125,15 @@ class ChromaStore implements VectorStore {
     return this.#items(found)[0];
   }
 
-  /** Counting and deleting are two requests: of two deletes at once, both may count an id. */
+  /** Counting and deleting are two requests: of two concurrent deletes, both may count an id. */
   async delete(ids: readonly string[]): Promise<number> {
     if (ids.length > LIMITS.idsPerDelete)
       throw new Problem('too_large', `One call may delete ${LIMITS.idsPerDelete} items.`);
     for (const id of ids) checkId(id);
-    const wanted = [...new Set(ids)];
+    const unique = [...new Set(ids)];
     let deleted = 0;
-    for (let from = 0; from < wanted.length; from += PAGE_RECORDS) {
-      const { ids: found } = await this.#get({ ids: wanted.slice(from, from + PAGE_RECORDS), include: [] });
+    for (let from = 0; from < unique.length; from += PAGE_RECORDS) {
+      const { ids: found } = await this.#get({ ids: unique.slice(from, from + PAGE_RECORDS), include: [] });
       if (found.length > 0) await this.#post('delete', { ids: found });
       deleted += found.length;
     }
@@ -150,8 +150,8 @@ class ChromaStore implements VectorStore {
   }
 
   /**
-   * Chroma has no order by id, so every id that can match is fetched for every page: at once, since pages of
-   * its own would miss items when others are deleted in between.
+   * Chroma has no order by id, so every page fetches every id that can match, in one request: several would miss
+   * items when others are deleted in between.
    */
   async list(options: ListOptions): Promise<Page> {
     checkList(options);
@@ -172,19 +172,19 @@ class ChromaStore implements VectorStore {
     checkSearch(options);
     const { k, modality, filter } = options;
     const matches = compileFilter(filter ?? {});
-    const fetch = (k + MARGIN) * (filter === undefined ? 1 : 4);
+    const fetch = (k + OVERSAMPLING_MARGIN) * (filter === undefined ? 1 : 4);
     const proposed = await this.#query(vector, fetch, whereOf(modality, filter));
     const all = rank(vector, this.#items(proposed), () => true);
     const hits = all.filter(({ metadata }) => matches(metadata));
     const [last, lowest] = [hits[k - 1], all.at(-1)];
-    // A tie with what was proposed last may go on among what was not.
+    // Records that were not proposed may tie with the last one that was.
     if (last !== undefined && lowest !== undefined && last.score > lowest.score) return hits.slice(0, k);
     return (await this.#searchAll(vector, options)).slice(0, k);
   }
 
   /**
-   * Chroma counts a whole collection only. So the ids of two modalities are counted, and the third, the one
-   * that had most when this was last asked, is what is left. Writes at the same moment may count or not.
+   * Chroma counts whole collections only. So the ids of all modalities but one are counted, and that one, the largest
+   * at the last count, is the rest. Concurrent writes may be counted or not.
    */
   async count(): Promise<Counts> {
     const minor = MODALITIES.filter((modality) => modality !== this.#largest);
@@ -193,9 +193,7 @@ class ChromaStore implements VectorStore {
       ...minor.map(async (modality) => (await this.#matching(modality, undefined)).length),
     ]);
     const rest = Math.max(0, total - counted.reduce((sum, count) => sum + count, 0));
-    const counts = Object.fromEntries(
-      MODALITIES.map((modality) => [modality, counted[minor.indexOf(modality)] ?? rest]),
-    ) as Counts;
+    const counts = forEachModality((modality) => counted[minor.indexOf(modality)] ?? rest);
     this.#largest = MODALITIES.reduce((most, modality) => (counts[modality] > counts[most] ? modality : most));
     return counts;
   }
@@ -204,7 +202,7 @@ class ChromaStore implements VectorStore {
     this.#closed = true;
   }
 
-  /** Scores everything that matches. */
+  /** Scores every record that matches, best first. */
   async #searchAll(vector: Float32Array, { modality, filter }: SearchOptions): Promise<Hit[]> {
     const ids = await this.#matching(modality, filter);
     const matches = compileFilter(filter ?? {});
@@ -226,14 +224,14 @@ class ChromaStore implements VectorStore {
     return ids.filter((id, i) => metadatas?.[i] != null && matches(fromChroma(id, metadatas[i]).metadata));
   }
 
-  async #get(wanted: { ids?: string[]; where?: object | undefined; include: string[] }): Promise<Records> {
-    return (await this.#post('get', wanted)) as Records;
+  async #get(request: { ids?: string[]; where?: object | undefined; include: string[] }): Promise<Records> {
+    return (await this.#post('get', request)) as Records;
   }
 
   async #query(vector: Float32Array, count: number, where: object | undefined): Promise<Records> {
     const include = ['metadatas', 'embeddings'];
-    const asked = { query_embeddings: [Array.from(vector)], n_results: count, include, where };
-    const { ids, metadatas, embeddings } = (await this.#post('query', asked)) as {
+    const request = { query_embeddings: [Array.from(vector)], n_results: count, include, where };
+    const { ids, metadatas, embeddings } = (await this.#post('query', request)) as {
       ids: string[][];
       metadatas: ChromaMetadata[][];
       embeddings: number[][][];
@@ -254,7 +252,7 @@ class ChromaStore implements VectorStore {
     return expectOk(await this.#client.request(method, `${this.#path}/${verb}`, body));
   }
 
-  /** Chroma can name a record without its metadata while another request deletes or replaces it. */
+  /** Leaves out records without metadata, which Chroma returns while another request deletes or replaces them. */
   #items({ ids, metadatas, embeddings }: Records): Item[] {
     return ids.flatMap((id, i) => {
       const [metadata, embedding] = [metadatas?.[i], embeddings?.[i]];
@@ -275,7 +273,7 @@ function rank(vector: Float32Array, items: readonly Item[], matches: Predicate):
 const byScoreThenId = (a: ItemInfo & { score: number }, b: ItemInfo & { score: number }): number =>
   b.score - a.score || (a.id < b.id ? -1 : 1);
 
-/** @throws Error when Chroma refused what we asked, which is a defect of ours or a collection that was removed */
+/** @throws Problem when the collection was removed; Error when Chroma refused a request, which is a defect here */
 function expectOk({ status, body }: ChromaReply): unknown {
   if (status === NOT_FOUND)
     throw new Problem(

@@ -7,17 +7,17 @@ import { Problem } from '../../common/errors.js';
 
 const PREFIX = 'lock-';
 const HEARTBEAT_MS = 2_000;
-/** A holder on another machine or in another container counts as dead after this silence. */
-const SILENCE_MS = 15_000;
+/** A holder on another machine or in another container counts as ended after this long without a heartbeat. */
+const HEARTBEAT_TIMEOUT_MS = 15_000;
 const ATTEMPTS = 5;
 const RETRY_MS = 50;
 
-/** Tells a process from every other one, also from a later one with the same number. */
+/** Identifies a process, also against a later one with the same pid. */
 interface Owner {
   pid: number;
-  /** Clock ticks from boot to the start of the process; absent where the system does not tell. */
+  /** Clock ticks from boot to the start of the process; absent on systems without /proc. */
   startTicks?: string;
-  /** Boot and pid namespace in which the two numbers above mean something. */
+  /** Boot and pid namespace that the two numbers above are valid in. */
   world: string;
 }
 
@@ -26,49 +26,49 @@ export interface Lock {
 }
 
 /**
- * Lets one process at a time open an index folder; whoever died holds nothing.
+ * Lets one process at a time open an index folder; a process that has ended holds nothing.
  *
  * Announce, then look (after Lamport's bakery, https://doi.org/10.1145/361082.361093): each
  * opener first creates a file of its own name, then reads the others'. Of two openers at least
- * one sees the other and steps back, so there is no moment in which both believe they are alone,
- * and the file of a dead process can be removed without a race, because its name never returns.
+ * one sees the other and withdraws, so they never both hold the lock, and the file of an ended
+ * process can be removed without a race, because its name is never used again.
  *
  * @throws Problem `conflict` when a live process has the folder open
  */
-export async function lockDir(dir: string): Promise<Lock> {
+export async function lockDirectory(dir: string): Promise<Lock> {
   for (let attempt = 1; ; attempt++) {
-    const mine = `${PREFIX}${randomUUID()}`;
-    await writeFile(path.join(dir, mine), JSON.stringify(thisProcess()), { flag: 'wx' });
-    const holder = await liveHolder(dir, mine);
-    if (holder === undefined) return keep(path.join(dir, mine));
-    await rm(path.join(dir, mine), { force: true });
+    const ownName = `${PREFIX}${randomUUID()}`;
+    await writeFile(path.join(dir, ownName), JSON.stringify(thisProcess()), { flag: 'wx' });
+    const holder = await liveHolder(dir, ownName);
+    if (holder === undefined) return holdWithHeartbeat(path.join(dir, ownName));
+    await rm(path.join(dir, ownName), { force: true });
     if (attempt === ATTEMPTS)
       throw new Problem(
         'conflict',
         `The index is open in another process (pid ${holder.pid}). Stop it, or give this one a DATA_DIR of its own.`,
       );
-    // Two that started together both stepped back; chance parts them.
+    // Two openers may have withdrawn for each other: a random wait separates them.
     await sleep(RETRY_MS * (1 + Math.random()));
   }
 }
 
-function keep(file: string): Lock {
-  const beat = setInterval(() => {
+function holdWithHeartbeat(file: string): Lock {
+  const heartbeat = setInterval(() => {
     const now = new Date();
     // A lock file that cannot be touched is no reason to stop serving.
     utimes(file, now, now).catch(() => {});
   }, HEARTBEAT_MS);
-  beat.unref();
+  heartbeat.unref();
   return {
     async release() {
-      clearInterval(beat);
+      clearInterval(heartbeat);
       await rm(file, { force: true });
     },
   };
 }
 
-async function liveHolder(dir: string, mine: string): Promise<Owner | undefined> {
-  const names = (await readdir(dir)).filter((name) => name.startsWith(PREFIX) && name !== mine);
+async function liveHolder(dir: string, ownName: string): Promise<Owner | undefined> {
+  const names = (await readdir(dir)).filter((name) => name.startsWith(PREFIX) && name !== ownName);
   for (const name of names) {
     const file = path.join(dir, name);
     const owner = await readOwner(file);
@@ -79,7 +79,7 @@ async function liveHolder(dir: string, mine: string): Promise<Owner | undefined>
   return undefined;
 }
 
-/** Nothing when the file has gone; an owner nobody can check while its creator is still writing it. */
+/** Undefined when the file is gone; an owner that cannot be checked while its creator is still writing it. */
 async function readOwner(file: string): Promise<Owner | undefined> {
   try {
     const text = await readFile(file, 'utf8');
@@ -92,8 +92,8 @@ async function readOwner(file: string): Promise<Owner | undefined> {
 
 async function isAlive(owner: Owner, file: string): Promise<boolean> {
   if (owner.world === world()) return isRunning(owner);
-  const lastBeat = await stat(file).catch(() => undefined);
-  return lastBeat !== undefined && Date.now() - lastBeat.mtimeMs < SILENCE_MS;
+  const heartbeat = await stat(file).catch(() => undefined);
+  return heartbeat !== undefined && Date.now() - heartbeat.mtimeMs < HEARTBEAT_TIMEOUT_MS;
 }
 
 function isRunning({ pid, startTicks }: Owner): boolean {
@@ -110,7 +110,7 @@ const thisProcess = (): Owner => {
   return { pid: process.pid, world: world(), ...(startTicks === undefined ? {} : { startTicks }) };
 };
 
-/** Field 22 of /proc/<pid>/stat; counted from the last `)`, since the name before it may hold anything. */
+/** Field 22 of /proc/<pid>/stat; counted from the last `)`, since the name before it may contain any character. */
 function startTicksOf(pid: number): string | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -5,21 +5,24 @@ import type { ModelBinding } from '../vector-store.js';
 import { layout } from './snapshot/layout.js';
 
 /**
- * How a new index takes the place of an old one. While it is being built it stands beside as
- * `<name>.reindex`; the name `<name>.complete` says that it is whole and is to take over, which
- * happens at once, or, after a crash, when the index is next opened.
+ * How a new index replaces an old one. It is built in the folder `<name>.reindex`. Renaming that to
+ * `<name>.complete` commits to the swap, which follows at once or, after a crash, when the index is next opened.
  */
 export const buildingDir = (dir: string): string => `${dir}.reindex`;
+/** Marks an index that is complete and waits to be swapped in. */
 const completeDir = (dir: string): string => `${dir}.complete`;
 
-/** @returns the folder that holds the old index from now on, where there was one */
-export async function switchOver(dir: string): Promise<string | undefined> {
+/** Swaps the built index in. @returns the new folder of the old index, where there was one */
+export async function swapIn(dir: string): Promise<string | undefined> {
   await renameDurably(buildingDir(dir), completeDir(dir));
-  return finishSwitch(dir);
+  return finishSwap(dir);
 }
 
-/** Does what a switch that was cut short had left to do. Nobody may have the index open. */
-export async function finishSwitch(dir: string): Promise<string | undefined> {
+/**
+ * Finishes a swap that a crash interrupted; does nothing otherwise. No process may have the index open.
+ * @returns the new folder of the old index, where there was one
+ */
+export async function finishSwap(dir: string): Promise<string | undefined> {
   if (!(await exists(completeDir(dir)))) return undefined;
   let before: string | undefined;
   if (await exists(dir)) {
@@ -30,7 +33,7 @@ export async function finishSwitch(dir: string): Promise<string | undefined> {
   return before;
 }
 
-/** Whose vectors an index folder holds; nothing where there is no index. */
+/** The model whose vectors an index folder holds; undefined where there is no index. */
 export async function bindingOf(dir: string): Promise<ModelBinding | undefined> {
   try {
     const { model, revision, dim } = JSON.parse(await readFile(layout(dir).index, 'utf8')) as ModelBinding;
@@ -41,9 +44,9 @@ export async function bindingOf(dir: string): Promise<ModelBinding | undefined> 
   }
 }
 
-async function freeName(wanted: string): Promise<string> {
+async function freeName(preferred: string): Promise<string> {
   for (let n = 1; ; n++) {
-    const name = n === 1 ? wanted : `${wanted}-${n}`;
+    const name = n === 1 ? preferred : `${preferred}-${n}`;
     if (!(await exists(name))) return name;
   }
 }

@@ -1,11 +1,14 @@
 import path from 'node:path';
 import { Problem } from '../../common/errors.js';
+import type { IndexKind } from '../../common/index-kind.js';
 import { assert } from '../../lib/assert.js';
+import type { Logger } from '../../lib/logger.js';
 import { decodeCursor, encodeCursor } from '../cursor.js';
+import type { IndexEvents } from '../events.js';
 import { LIMITS } from '../limits.js';
-import { Originals } from '../originals/blob-store.js';
+import { BlobStore } from '../originals/blob-store.js';
 import { splitOriginal } from '../originals/source-ref.js';
-import { checkDeletion, checkId, checkList, checkSearch, checkVector, toRow } from '../validate.js';
+import { checkDeletion, checkId, checkList, checkSearch, checkVector, encodeItem } from '../validate.js';
 import type {
   Counts,
   Filter,
@@ -18,12 +21,10 @@ import type {
   SearchOptions,
   VectorStore,
 } from '../vector-store.js';
-import type { Approximation } from './ann/index-kind.js';
-import type { IndexEvents, Logger } from './events.js';
 import { layout } from './snapshot/layout.js';
 import { encodeDelete, encodeUpsert } from './wal/record.js';
-import type { RawItem } from './worker/raw.js';
-import { type Channel, joinThread } from './worker/worker-client.js';
+import type { SerializedItem } from './worker/protocol.js';
+import { connectWorker, type IndexClient } from './worker/worker-client.js';
 
 export interface FaissStoreOptions {
   /** Folder of this index alone; created when missing. */
@@ -31,14 +32,14 @@ export interface FaissStoreOptions {
   binding: ModelBinding;
   logger: Logger;
   events?: IndexEvents;
-  /** Journal bytes that call for a snapshot while the index is small. Default: 64 MiB. */
+  /** Write-ahead log bytes that call for a snapshot while the index is small. Default: 64 MiB. */
   snapshotBytes?: number;
   /**
    * How to search modalities of at least `minRows` items (default: 10,000) once they are in a
    * snapshot. Default: exactly. The choice can change at every start.
    */
-  approximation?: { kind: Approximation; minRows?: number };
-  /** Whether what new items are made from is to be kept. What was kept before goes with its item either way. */
+  approximateIndex?: { kind: IndexKind; minRows?: number };
+  /** Whether the originals of new items are kept. Originals kept before are deleted with their items either way. */
   keepOriginals?: boolean;
 }
 
@@ -46,65 +47,67 @@ const SNAPSHOT_BYTES = 64 * 1024 * 1024;
 const APPROXIMATION_MIN_ROWS = 10_000;
 
 /**
- * Opens the embedded store: exact search by FAISS in a thread, every acknowledged write in a
- * synced journal.
+ * Opens the embedded store: FAISS in a worker thread, every acknowledged write in a synced write-ahead log.
  *
  * What an item of `dim` numbers takes:
- *   memory  4 x dim bytes in FAISS (an approximation changes that), about 150 for its id on the
- *           heap of the index thread, 8 for where its line starts, 2 (or 8) for each metadata
- *           field that filters find there (see columns.ts); until the next snapshot also its vector and metadata once more, outside the heap
- *   disk    4 x dim bytes and its metadata in each of two snapshots and once in the journals
- * Vectors to be returned or scored again, and metadata, are read from the snapshot's files, that
- * is from the page cache while there is room.
+ *   memory  4 x dim bytes in FAISS (other kinds of index take less or more), about 150 for its id on the heap of
+ *           the worker, 8 for the start of its metadata line, 2 (or 8) for each metadata field in the payload
+ *           index; until the next snapshot also its vector and metadata once more, outside the heap
+ *   disk    4 x dim bytes and its metadata in each of two snapshots and once in the write-ahead logs
+ * Metadata, and vectors to be returned or scored again, are read from the snapshot's files, which is from the page
+ * cache while there is room.
  *
  * @throws Problem `index_model_mismatch` (another model's vectors), `conflict` (open elsewhere)
- * @throws Error when what was acknowledged cannot be read back
+ * @throws Error when acknowledged writes cannot be read back
  */
 export async function openFaissStore(options: FaissStoreOptions): Promise<FaissStore> {
   const { binding, logger, events = {}, snapshotBytes = SNAPSHOT_BYTES } = options;
   assert(Number.isInteger(binding.dim) && binding.dim >= 1 && binding.dim <= LIMITS.dim, `dimension ${binding.dim}`);
   const dir = path.resolve(options.dir);
-  const originals = new Originals(layout(dir).originals, {
-    refersTo: (files) => channel.call('refersTo', files),
+  const originals = new BlobStore(layout(dir).originals, {
+    refersTo: (files) => client.call('refersTo', files),
     logger,
   });
-  const channel = joinThread({ logger, events: { ...events, onReleased: (files) => originals.release(files) } });
+  const client = connectWorker({ logger, events: { ...events, onReleased: (files) => originals.release(files) } });
   try {
-    const approximation = options.approximation && { minRows: APPROXIMATION_MIN_ROWS, ...options.approximation };
-    await channel.call('open', { dir, binding, snapshotBytes, approximation });
+    const approximateIndex = options.approximateIndex && {
+      minRows: APPROXIMATION_MIN_ROWS,
+      ...options.approximateIndex,
+    };
+    await client.call('open', { dir, binding, snapshotBytes, approximateIndex });
     await originals.open();
   } catch (error) {
-    await channel.leave();
+    await client.disconnect();
     throw error;
   }
-  return new FaissStore(channel, binding.dim, originals, options.keepOriginals ?? false);
+  return new FaissStore(client, binding.dim, originals, options.keepOriginals ?? false);
 }
 
-/** The service's side of the index thread: checks what goes in, and asks. */
+/** The service's side of the index worker: validates requests, and sends them. */
 export class FaissStore implements VectorStore {
-  readonly #channel: Channel;
+  readonly #client: IndexClient;
   readonly #dim: number;
-  readonly #originals: Originals;
-  readonly #keepsOriginals: boolean;
+  readonly #originals: BlobStore;
+  readonly #keepOriginals: boolean;
   #writingBytes = 0;
   #closed: Promise<void> | undefined;
 
-  constructor(channel: Channel, dim: number, originals: Originals, keepsOriginals: boolean) {
-    this.#channel = channel;
+  constructor(client: IndexClient, dim: number, originals: BlobStore, keepsOriginals: boolean) {
+    this.#client = client;
     this.#dim = dim;
     this.#originals = originals;
-    this.#keepsOriginals = keepsOriginals;
+    this.#keepOriginals = keepsOriginals;
   }
 
-  get originals(): Originals | undefined {
-    return this.#keepsOriginals ? this.#originals : undefined;
+  get originals(): BlobStore | undefined {
+    return this.#keepOriginals ? this.#originals : undefined;
   }
 
   async upsert(items: readonly Item[]): Promise<void> {
     if (items.length > LIMITS.itemsPerUpsert)
       throw new Problem('too_large', `One call may upsert ${LIMITS.itemsPerUpsert} items.`);
     if (items.length === 0) return;
-    await this.#write(encodeUpsert(items.map((item) => toRow(item, this.#dim))));
+    await this.#write(encodeUpsert(items.map((item) => encodeItem(item, this.#dim))));
   }
 
   async delete(ids: readonly string[]): Promise<number> {
@@ -118,13 +121,13 @@ export class FaissStore implements VectorStore {
   async deleteWhere(filter: Filter): Promise<number> {
     this.#assertOpen();
     checkDeletion(filter);
-    return this.#channel.call('deleteWhere', filter);
+    return this.#client.call('deleteWhere', filter);
   }
 
   async get(id: string): Promise<Item | undefined> {
     this.#assertOpen();
     checkId(id);
-    const found = await this.#channel.call('get', id);
+    const found = await this.#client.call('get', id);
     return found === undefined ? undefined : { ...toInfo(found), vector: found.vector };
   }
 
@@ -133,7 +136,7 @@ export class FaissStore implements VectorStore {
     checkList(options);
     const { limit, cursor, modality, filter } = options;
     const after = cursor === undefined ? undefined : decodeCursor(cursor);
-    const { items, next } = await this.#channel.call('list', { limit, after, modality, filter });
+    const { items, next } = await this.#client.call('list', { limit, after, modality, filter });
     return { items: items.map(toInfo), ...(next === undefined ? {} : { nextCursor: encodeCursor(next) }) };
   }
 
@@ -142,28 +145,28 @@ export class FaissStore implements VectorStore {
     checkVector(vector, this.#dim);
     checkSearch(options);
     const { k, modality, filter } = options;
-    const hits = await this.#channel.call('search', { vector, k, modality, filter });
+    const hits = await this.#client.call('search', { vector, k, modality, filter });
     return hits.map((hit) => ({ ...toInfo(hit), score: hit.score }));
   }
 
   async count(): Promise<Counts> {
     this.#assertOpen();
-    return this.#channel.call('count', undefined);
+    return this.#client.call('count', undefined);
   }
 
-  /** Writes a snapshot now, so that the next start need not replay the journal. */
+  /** Writes a snapshot now, so that the next start need not replay the write-ahead log. */
   async snapshot(): Promise<void> {
     this.#assertOpen();
-    await this.#channel.call('snapshot', undefined);
+    await this.#client.call('snapshot', undefined);
   }
 
-  /** Resolves when the snapshot and the approximate indexes under way are in use. */
-  async settled(): Promise<void> {
+  /** Resolves when the snapshot and the approximate indexes in progress are in use. */
+  async idle(): Promise<void> {
     this.#assertOpen();
-    await this.#channel.call('settled', undefined);
+    await this.#client.call('idle', undefined);
   }
 
-  /** Finishes the writes under way, then lets the folder go. Further calls are refused. */
+  /** Finishes the writes in progress, then unlocks the folder. Later calls are refused. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -172,9 +175,9 @@ export class FaissStore implements VectorStore {
   async #close(): Promise<void> {
     try {
       await this.#originals.close();
-      await this.#channel.call('close', undefined);
+      await this.#client.call('close', undefined);
     } finally {
-      await this.#channel.leave();
+      await this.#client.disconnect();
     }
   }
 
@@ -185,7 +188,7 @@ export class FaissStore implements VectorStore {
       throw new Problem('overloaded', 'The index has too many writes waiting. Try again shortly.');
     this.#writingBytes += bytes;
     try {
-      return await this.#channel.call('write', payload, [payload.buffer]);
+      return await this.#client.call('write', payload, [payload.buffer]);
     } finally {
       this.#writingBytes -= bytes;
     }
@@ -196,4 +199,4 @@ export class FaissStore implements VectorStore {
   }
 }
 
-const toInfo = ({ id, modality, metadata }: RawItem): ItemInfo => ({ id, modality, ...splitOriginal(metadata) });
+const toInfo = ({ id, modality, metadata }: SerializedItem): ItemInfo => ({ id, modality, ...splitOriginal(metadata) });

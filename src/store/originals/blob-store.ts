@@ -1,94 +1,104 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { copyFile, type FileHandle, link, mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { Modality } from '../../common/modality.js';
 import { assert } from '../../lib/assert.js';
-import { errorCode, syncDir, writeProblem } from '../../lib/fs.js';
-import type { Logger } from '../faiss/events.js';
-import { filesOf, isFileName, type Original, type OriginalPart } from './source-ref.js';
+import { errorCode, syncDir } from '../../lib/fs.js';
+import type { Logger } from '../../lib/logger.js';
+import { writeProblem } from '../disk-errors.js';
+import type { Original, OriginalPart } from '../item.js';
+import { filesOf, isFileName } from './source-ref.js';
 
-/** A part to be kept. */
+/** A part of an original, to be kept. */
 export type Source = { text: string } | FileSource;
 interface FileSource {
-  /** Of the content, in hex. */
+  /** SHA-256 of the content, in hex. */
   sha256: string;
   content: Uint8Array | { path: string };
-  as?: 'text' | 'image' | 'video' | undefined;
+  /** What the content must be read as; without it the content decides. */
+  as?: Modality | undefined;
 }
 
-/** What was kept for an item that is about to be stored. */
-export interface Kept {
+/** What was kept for an item that is about to be stored. Exactly one of the two methods is to be called, once. */
+export interface KeptOriginal {
   original: Original;
-  /** To be called once, when it is known whether the item was stored: files that nothing refers to go. */
-  settle(outcome: { stored: boolean }): Promise<void>;
+  /** The item was stored: from now on it is the item that keeps the files. */
+  commit(): Promise<void>;
+  /** The item was not stored: files that no item refers to are deleted. */
+  rollBack(): Promise<void>;
 }
 
-export interface OriginalsOptions {
-  /** Of each file, whether an acknowledged item refers to it. */
+export interface BlobStoreOptions {
+  /** For each file, whether an acknowledged item refers to it. */
   refersTo: (files: string[]) => Promise<boolean[]>;
   logger: Logger;
 }
 
-/** Longer texts become files: metadata, in which shorter ones stand, is for what a search reads. */
+/** Longer texts become files. Shorter ones are in the metadata, which searches read and which should stay small. */
 const INLINE_BYTES = 1024;
 const SWEEP_FILES = 256;
-const BESIDE = '.tmp';
+const TEMPORARY = '.tmp';
 const FOLDER = /^[0-9a-f]{2}$/;
 
 /**
  * The files that items were made from, each once, named by the SHA-256 of its content.
  *
- * A file is on the disk before its item is acknowledged, and goes when the index says that the last item
- * which refers to it has gone. In between it is held, so that it cannot go while an item that needs it is
- * on its way. What a crash leaves behind without an item is swept away after the next start.
+ * A file is on the disk before its item is acknowledged, and is deleted when the index reports that the last item
+ * that refers to it is deleted. Between `keep` and `commit` or `rollBack` a file is held: it cannot be deleted while
+ * an item that needs it is being stored. Files that a crash leaves without an item are deleted after the next start.
  */
-export class Originals {
+export class BlobStore {
   readonly #dir: string;
-  readonly #options: OriginalsOptions;
-  /** Files that items on their way will refer to, and how many. */
+  readonly #options: BlobStoreOptions;
+  /** Files that items being stored will refer to, and by how many of them. */
   readonly #held = new Map<string, number>();
-  /** Held files that may have lost their last item meanwhile. */
-  readonly #doubtful = new Set<string>();
-  readonly #placing = new Map<string, Promise<void>>();
+  /** Held files whose references have to be checked before they are no longer held. */
+  readonly #unverified = new Set<string>();
+  readonly #writing = new Map<string, Promise<void>>();
   readonly #removing = new Map<string, Promise<void>>();
   #sweeping: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(dir: string, options: OriginalsOptions) {
+  constructor(dir: string, options: BlobStoreOptions) {
     this.#dir = dir;
     this.#options = options;
   }
 
-  /** Clears away what a crash left, the larger part of it in the background. Nothing may be kept before. */
+  /** Deletes what a crash left, most of it in the background. To be called once, before `keep`. */
   async open(): Promise<void> {
     const names = await readdir(this.#dir).catch(ignoreMissing);
-    for (const name of names ?? []) if (name.endsWith(BESIDE)) await rm(path.join(this.#dir, name), { force: true });
+    for (const name of names ?? []) if (name.endsWith(TEMPORARY)) await rm(path.join(this.#dir, name), { force: true });
     if (names === undefined) return;
     this.#sweeping = this.#sweep().catch((error: unknown) => {
-      this.#options.logger.warn({ err: error }, 'index: kept files that no item refers to could not be cleared away');
+      this.#options.logger.warn({ err: error }, 'index: kept files that no item refers to could not be deleted');
     });
   }
 
   /**
    * Makes the parts of an item durable.
-   * @throws Problem `disk_full`, `store_unavailable`; then nothing was kept
+   * @throws Problem `disk_full`, `store_unavailable`; nothing is kept then
    */
-  async keep(parts: readonly Source[]): Promise<Kept> {
+  async keep(parts: readonly Source[]): Promise<KeptOriginal> {
     const sources = parts.map(toFileIfLong);
     const files = sources.flatMap((source) => ('text' in source ? [] : [source]));
     const names = files.map(({ sha256 }) => sha256);
     for (const name of names) this.#held.set(name, (this.#held.get(name) ?? 0) + 1);
-    const settle = ({ stored }: { stored: boolean }) => this.#letGo(names, stored);
+    const commit = () => this.#unhold(names);
+    const rollBack = () => {
+      for (const name of names) this.#unverified.add(name);
+      return this.#unhold(names);
+    };
     try {
-      for (const file of files) await this.#place(file);
+      for (const file of files) await this.#ensure(file);
     } catch (error) {
-      await settle({ stored: false });
+      await rollBack();
       throw writeProblem(error);
     }
-    return { original: sources.map(toPart), settle };
+    return { original: sources.map(toPart), commit, rollBack };
   }
 
-  /** Takes over what another folder holds of an original, by links where the disk allows. */
-  adopt(original: Original, from: Originals): Promise<Kept> {
+  /** Keeps the files of an original that another folder holds, as hard links where the disk allows. */
+  copyFrom(original: Original, from: BlobStore): Promise<KeptOriginal> {
     return this.keep(
       original.map((part) =>
         'text' in part ? part : { sha256: part.file, as: part.as, content: { path: from.pathOf(part.file) } },
@@ -96,21 +106,22 @@ export class Originals {
     );
   }
 
-  /** Whether every file of an original is there. */
+  /** Whether every file of an original exists. */
   async has(original: Original): Promise<boolean> {
     for (const file of filesOf(original)) if (!(await exists(this.pathOf(file)))) return false;
     return true;
   }
 
+  /** The path of a kept file. */
   pathOf(file: string): string {
     assert(isFileName(file), 'a kept file of an impossible name');
     return path.join(this.#dir, file.slice(0, 2), file);
   }
 
-  /** To be told of files that no acknowledged item refers to any more, in the order in which writes are answered. */
+  /** Deletes files whose last reference is gone. To be called in the order in which writes are acknowledged. */
   release(files: readonly string[]): void {
     for (const file of files) {
-      if (this.#held.has(file)) this.#doubtful.add(file);
+      if (this.#held.has(file)) this.#unverified.add(file);
       else this.#remove(file);
     }
   }
@@ -121,24 +132,23 @@ export class Originals {
     await Promise.all(this.#removing.values());
   }
 
-  async #letGo(names: readonly string[], stored: boolean): Promise<void> {
+  async #unhold(names: readonly string[]): Promise<void> {
     for (const name of names) {
       const held = (this.#held.get(name) ?? 0) - 1;
       if (held > 0) this.#held.set(name, held);
       else this.#held.delete(name);
-      if (!stored) this.#doubtful.add(name);
     }
-    const doubtful = [...new Set(names)].filter((name) => this.#doubtful.has(name));
-    if (doubtful.length > 0) await this.#removeUnreferred(doubtful).catch(this.#warn);
+    const unverified = [...new Set(names)].filter((name) => this.#unverified.has(name));
+    if (unverified.length > 0) await this.#removeUnreferenced(unverified).catch(this.#warn);
   }
 
-  async #removeUnreferred(files: string[]): Promise<void> {
-    const isReferred = await this.#options.refersTo(files);
+  async #removeUnreferenced(files: string[]): Promise<void> {
+    const isReferenced = await this.#options.refersTo(files);
     files.forEach((file, i) => {
-      // Whoever holds it now asks again.
+      // Checked again when it is no longer held.
       if (this.#held.has(file)) return;
-      this.#doubtful.delete(file);
-      if (isReferred[i] === false) this.#remove(file);
+      this.#unverified.delete(file);
+      if (isReferenced[i] === false) this.#remove(file);
     });
   }
 
@@ -151,29 +161,29 @@ export class Originals {
   }
 
   readonly #warn = (error: unknown): void => {
-    this.#options.logger.warn({ err: error }, 'index: a kept file stays although no item refers to it');
+    this.#options.logger.warn({ err: error }, 'index: a kept file could not be deleted although no item refers to it');
   };
 
-  /** Puts a file in its place unless it is there; of several that bring the same one, the first does. */
-  async #place(source: FileSource): Promise<void> {
+  /** Writes a file unless it exists; of several callers with the same content, the first one writes. */
+  async #ensure(source: FileSource): Promise<void> {
     const { sha256 } = source;
     await this.#removing.get(sha256);
-    const placing = this.#placing.get(sha256) ?? this.#write(source).finally(() => this.#placing.delete(sha256));
-    this.#placing.set(sha256, placing);
-    await placing;
+    const writing = this.#writing.get(sha256) ?? this.#write(source).finally(() => this.#writing.delete(sha256));
+    this.#writing.set(sha256, writing);
+    await writing;
   }
 
   async #write({ sha256, content }: FileSource): Promise<void> {
-    const place = this.pathOf(sha256);
-    if (await exists(place)) return;
-    await this.#makeFolder(path.dirname(place));
-    const beside = path.join(this.#dir, `${randomUUID()}${BESIDE}`);
+    const target = this.pathOf(sha256);
+    if (await exists(target)) return;
+    await this.#makeFolder(path.dirname(target));
+    const temporary = path.join(this.#dir, `${randomUUID()}${TEMPORARY}`);
     try {
-      await writeDurably(beside, content);
-      await rename(beside, place);
-      await syncDir(path.dirname(place));
+      await writeDurably(temporary, content);
+      await rename(temporary, target);
+      await syncDir(path.dirname(target));
     } finally {
-      await rm(beside, { force: true });
+      await rm(temporary, { force: true });
     }
   }
 
@@ -189,11 +199,11 @@ export class Originals {
       for await (const { name } of await opendir(path.join(this.#dir, folder))) {
         if (this.#closed) return;
         if (isFileName(name)) files.push(name);
-        if (files.length === SWEEP_FILES) await this.#removeUnreferred(files.splice(0));
+        if (files.length === SWEEP_FILES) await this.#removeUnreferenced(files.splice(0));
       }
     }
     files = files.filter(() => !this.#closed);
-    if (files.length > 0) await this.#removeUnreferred(files);
+    if (files.length > 0) await this.#removeUnreferenced(files);
   }
 }
 
@@ -209,7 +219,7 @@ const toPart = (source: Source): OriginalPart => {
   return source.as === undefined ? { file: source.sha256 } : { file: source.sha256, as: source.as };
 };
 
-/** A link where that is possible: a clip that was received into a file is not copied. */
+/** Makes a hard link where the disk allows: a video received into a temporary file is not copied. */
 async function writeDurably(file: string, content: FileSource['content']): Promise<void> {
   if (content instanceof Uint8Array)
     return withFile(await open(file, 'wx', 0o600), (handle) => handle.writeFile(content));
@@ -217,7 +227,7 @@ async function writeDurably(file: string, content: FileSource['content']): Promi
   await withFile(await open(file, 'r'), async () => {});
 }
 
-/** Writes, and waits for the disk. */
+/** Writes, syncs and closes. */
 async function withFile(handle: FileHandle, write: (handle: FileHandle) => Promise<void>): Promise<void> {
   try {
     await write(handle);

@@ -1,7 +1,7 @@
 import { filesOfStored } from './source-ref.js';
 
-/** How many items refer to each kept file. About 100 bytes a file; nothing where no originals are kept. */
-export class References {
+/** How many items refer to each kept file. Takes about 100 bytes per file. */
+export class ReferenceCounts {
   readonly #counts = new Map<string, number>();
 
   get isEmpty(): boolean {
@@ -12,12 +12,12 @@ export class References {
     return this.#counts.has(file);
   }
 
-  /** @param metadata of an item that is there from now on, as it is stored */
+  /** @param metadata of an item that was added, as it is stored */
   add(metadata: Buffer): void {
     for (const file of filesOfStored(metadata)) this.#counts.set(file, (this.#counts.get(file) ?? 0) + 1);
   }
 
-  /** @returns the files that nothing refers to any more */
+  /** @param metadata of an item that was deleted, as it is stored @returns the files that lost their last reference */
   remove(metadata: Buffer): string[] {
     return filesOfStored(metadata).filter((file) => {
       const left = (this.#counts.get(file) ?? 0) - 1;

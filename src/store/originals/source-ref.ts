@@ -1,20 +1,9 @@
 import { Problem } from '../../common/errors.js';
-import type { Metadata } from '../vector-store.js';
-
-/** What an item was made from, part by part: few words as they are, all else as a file that is kept beside the index. */
-export type Original = readonly OriginalPart[];
-export type OriginalPart =
-  | { text: string }
-  | {
-      /** SHA-256 of the content, in hex: the name of the file. */
-      file: string;
-      /** What it must be read as; without it the content decides. */
-      as?: 'text' | 'image' | 'video';
-    };
+import type { Metadata, Original } from '../item.js';
 
 /**
- * The original stands in the stored metadata, first, under a name that no filter can ask for: an item and
- * what it refers to are one write, and no format had to change.
+ * The original is the first field of the stored metadata, under a name that no filter can select: an item and its
+ * references are one write, in the format that items without an original have.
  */
 const FIELD = '$original';
 const HEAD = `{"${FIELD}":`;
@@ -26,11 +15,12 @@ export function joinOriginal(metadata: Metadata, original: Original | undefined)
   if (Object.hasOwn(metadata, FIELD)) throw new Problem('invalid_request', `Metadata cannot have a field "${FIELD}".`);
   const text = JSON.stringify(metadata);
   if (original === undefined) return text;
-  if (!isOriginal(original)) throw new Problem('invalid_request', 'The original names a file that cannot be one.');
+  if (!isOriginal(original))
+    throw new Problem('invalid_request', 'Every part of "original" must have a "text", or as "file" a SHA-256 in hex.');
   return `${HEAD}${JSON.stringify(original)}${text === '{}' ? '}' : `,${text.slice(1)}`}`;
 }
 
-/** The two apart again. */
+/** Splits what `joinOriginal` joined. */
 export function splitOriginal(text: string): { metadata: Metadata; original?: Original } {
   const all = JSON.parse(text) as Metadata & { [FIELD]?: Original };
   if (!text.startsWith(HEAD)) return { metadata: all };
@@ -44,10 +34,11 @@ export function filesOfStored(metadata: Buffer): string[] {
   return filesOf(splitOriginal(metadata.toString()).original ?? []);
 }
 
+/** The kept files of an original. */
 export const filesOf = (original: Original): string[] =>
   original.flatMap((part) => ('file' in part ? [part.file] : []));
 
-/** Names come from files that people import, and become paths. */
+/** Guards paths: names can come from imported files. */
 export const isFileName = (name: string): boolean => FILE_NAME.test(name);
 
 function isOriginal(original: unknown): original is Original {

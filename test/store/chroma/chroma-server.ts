@@ -13,17 +13,17 @@ export interface ChromaServer {
   stop(): Promise<void>;
 }
 
-/** @returns nothing where neither is to be had */
-export async function startChroma(dataDir: string, wantedPort?: number): Promise<ChromaServer | undefined> {
+/** @returns undefined where neither is available */
+export async function startChroma(dataDir: string, fixedPort?: number): Promise<ChromaServer | undefined> {
   if (process.env.CHROMA_URL) return { url: process.env.CHROMA_URL, stop: async () => {} };
   const binary = chromaBinary();
   if (binary === undefined) return undefined;
-  const port = wantedPort ?? (await freePort());
+  const port = fixedPort ?? (await freePort());
   const args = [binary, 'run', '--path', dataDir, '--host', '127.0.0.1', '--port', String(port)];
   const child = spawn(process.execPath, args, { stdio: 'ignore' });
   const url = `http://127.0.0.1:${port}`;
   await untilAnswers(url, child);
-  return { url, stop: () => kill(child) };
+  return { url, stop: () => stopProcess(child) };
 }
 
 function chromaBinary(): string | undefined {
@@ -57,7 +57,7 @@ async function untilAnswers(url: string, child: ChildProcess): Promise<void> {
   throw new Error('Chroma did not start');
 }
 
-async function kill(child: ChildProcess): Promise<void> {
+async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGKILL');
   await once(child, 'exit');

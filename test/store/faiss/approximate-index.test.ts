@@ -1,13 +1,13 @@
 import { appendFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { APPROXIMATIONS, type Approximation } from '../../../src/config.js';
+import { INDEX_KINDS, type IndexKind } from '../../../src/common/index-kind.js';
 import { type FaissStore, openFaissStore } from '../../../src/store/faiss/store.js';
 import { storeContract } from '../store.contract.js';
 import { BINDING, Oracle, randomFrom, randomItem, recorder, tempDir, unitVector } from '../support.js';
 
 const ROWS = 1500;
-/** Uniform vectors have no direction to spare: the worst case for PCA. */
+/** Uniform vectors vary equally in every direction: the worst case for PCA. */
 const RECALL = { hnsw: 0.9, sq8: 0.9, pca: 0.7 } as const;
 
 interface Report {
@@ -16,15 +16,15 @@ interface Report {
   recallAt10: number;
 }
 
-async function open(dir: string, kind: Approximation) {
+async function open(dir: string, kind: IndexKind) {
   const { logger, lines } = recorder();
   const reports: Report[] = [];
   const store = await openFaissStore({
     dir,
     binding: BINDING,
     logger,
-    approximation: { kind, minRows: 100 },
-    events: { onApproximation: (report) => void reports.push(report) },
+    approximateIndex: { kind, minRows: 100 },
+    events: { onIndexInstalled: (report) => void reports.push(report) },
   });
   return { store, lines, reports };
 }
@@ -42,7 +42,7 @@ async function write(store: FaissStore, oracle: Oracle, prefix: string): Promise
   for (let from = 0; from < items.length; from += 500) await store.upsert(items.slice(from, from + 500));
 }
 
-/** The share of the exact neighbours found over some queries. */
+/** The ratio of the exact neighbours found, over some queries. */
 async function recall(store: FaissStore, oracle: Oracle): Promise<number> {
   let found = 0;
   for (let i = 0; i < 30; i++) {
@@ -58,28 +58,28 @@ async function recall(store: FaissStore, oracle: Oracle): Promise<number> {
   return found / 30;
 }
 
-describe.each(APPROXIMATIONS)('searching by %s', (kind) => {
+describe.each(INDEX_KINDS)('searching by %s', (kind) => {
   it('finds nearly all, says how many, and starts up with what was built', async () => {
     const dir = await tempDir();
     const oracle = new Oracle();
     const first = await open(dir, kind);
     await write(first.store, oracle, 'old');
     await first.store.snapshot();
-    await first.store.settled();
+    await first.store.idle();
     expect(first.reports.map(({ modality }) => modality).sort()).toEqual(['image', 'text', 'video']);
     for (const { recallAt10, rows } of first.reports) {
       expect(recallAt10).toBeGreaterThan(RECALL[kind]);
       expect(recallAt10).toBeLessThanOrEqual(1);
       expect(rows).toBeGreaterThan(100);
     }
-    // Rows that came later are found too, and dead ones are not.
+    // Rows added later are found too, and tombstones are not.
     await write(first.store, oracle, 'new');
     expect(await first.store.deleteWhere({ colour: 'red' })).toBe(oracle.deleteWhere({ colour: 'red' }));
     expect(await recall(first.store, oracle)).toBeGreaterThan(RECALL[kind]);
     await first.store.close();
 
     const second = await open(dir, kind);
-    await second.store.settled();
+    await second.store.idle();
     expect(second.reports).toEqual(expect.arrayContaining(first.reports));
     expect(await recall(second.store, oracle)).toBeGreaterThan(RECALL[kind]);
     await second.store.close();
@@ -92,7 +92,7 @@ describe.each(APPROXIMATIONS)('searching by %s', (kind) => {
     const { store } = await open(dir, kind);
     await write(store, oracle, 'item');
     await store.snapshot();
-    await store.settled();
+    await store.idle();
     for (const filter of [{ number: 7 }, { number: { $lt: 20 } }, { caption: { $exists: true }, colour: 'red' }]) {
       const vector = unitVector(random);
       const hits = await store.search(vector, { k: 5, filter });
@@ -102,25 +102,25 @@ describe.each(APPROXIMATIONS)('searching by %s', (kind) => {
   });
 });
 
-describe('an approximation', () => {
+describe('an approximate index', () => {
   it('that is damaged is built again', async () => {
     const dir = await tempDir();
     const oracle = new Oracle();
     const first = await open(dir, 'sq8');
     await write(first.store, oracle, 'item');
     await first.store.snapshot();
-    await first.store.settled();
+    await first.store.idle();
     await first.store.close();
     const snapshot = (await readdir(dir)).find((name) => name.startsWith('snapshot')) as string;
     await appendFile(path.join(dir, snapshot, 'image.sq8.faiss'), 'x');
     const second = await open(dir, 'sq8');
-    await second.store.settled();
+    await second.store.idle();
     expect(second.lines.some(({ level, message }) => level === 'warn' && message.includes('built again'))).toBe(true);
     expect(second.reports).toHaveLength(3);
     await second.store.close();
   });
 
-  it('does not hold up closing while it is built', async () => {
+  it('does not delay closing while it is built', async () => {
     const dir = await tempDir();
     const oracle = new Oracle();
     const { store, reports, lines } = await open(dir, 'hnsw');
@@ -132,13 +132,13 @@ describe('an approximation', () => {
   });
 });
 
-// So few rows are proposed whole, which leaves nothing to be approximate about.
+// With so few rows every row is proposed, so the answers are exact.
 storeContract('faiss, approximate from the first rows on', async () =>
   openFaissStore({
     dir: await tempDir(),
     binding: BINDING,
     logger: recorder().logger,
     snapshotBytes: 50_000,
-    approximation: { kind: 'sq8', minRows: 1 },
+    approximateIndex: { kind: 'sq8', minRows: 1 },
   }),
 );

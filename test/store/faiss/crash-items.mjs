@@ -8,13 +8,13 @@ const MODALITIES = ['text', 'image', 'video'];
 
 export function itemOf(id, version) {
   const digest = createHash('sha256').update(`${id} ${version}`).digest();
-  const raw = Array.from({ length: BINDING.dim }, (_, i) => digest.readInt32LE(4 * i) / 2 ** 31);
-  const norm = Math.hypot(...raw);
+  const numbers = Array.from({ length: BINDING.dim }, (_, i) => digest.readInt32LE(4 * i) / 2 ** 31);
+  const norm = Math.hypot(...numbers);
   return {
     id,
     modality: MODALITIES[digest[0] % MODALITIES.length],
     metadata: { version, padding: 'x'.repeat(digest[1]) },
-    vector: Float32Array.from(raw, (value) => value / norm),
+    vector: Float32Array.from(numbers, (value) => value / norm),
   };
 }
 

@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { tempDir } from '../support.js';
 
-/** `CRASH_ROUNDS=1000 npx vitest run test/index/crash.test.ts` for a long run. */
+/** `CRASH_ROUNDS=1000 npx vitest run test/store/faiss/crash.test.ts` for a long run. */
 const ROUNDS = Number(process.env.CRASH_ROUNDS ?? 100);
 const ROUND_TIMEOUT_MS = 5_000;
-/** One round in this many dies while it opens: recovery must survive its own crash. */
+/** In one round in this many the process is killed while it opens: recovery must survive its own crash. */
 const EARLY_ROUNDS = 5;
 
 const CHILD = fileURLToPath(new URL('./crash-child.mjs', import.meta.url));
@@ -28,7 +28,7 @@ type Line =
   | ({ type: 'end' } & Call)
   | { type: 'error'; message: string };
 
-/** What the child acknowledged, and what it had begun when it died. */
+/** What the child acknowledged, and what it had begun when it was killed. */
 class Ledger {
   readonly #acknowledged = new Map<string, State>();
   readonly #begun = new Map<number, Call>();
@@ -104,7 +104,7 @@ function record(ledger: Ledger, line: Line): void {
   }
 }
 
-/** Nothing for the line that the kill cut in two. */
+/** Undefined for a line that the kill cut short. */
 function parse(text: string): Line | undefined {
   try {
     return JSON.parse(text) as Line;

@@ -4,7 +4,7 @@ import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { lockDir } from '../../../src/store/faiss/directory-lock.js';
+import { lockDirectory } from '../../../src/store/faiss/directory-lock.js';
 import { tempDir } from '../support.js';
 
 const LOCK_MODULE = fileURLToPath(new URL('../../../dist/src/store/faiss/directory-lock.js', import.meta.url));
@@ -12,8 +12,8 @@ const locksIn = async (dir: string) => (await readdir(dir)).filter((name) => nam
 
 /** A process that holds the lock of a folder until it is killed. */
 async function holder(dir: string) {
-  const code = `import(${JSON.stringify(LOCK_MODULE)}).then(async ({ lockDir }) => {
-    await lockDir(${JSON.stringify(dir)}); console.log('held'); setInterval(() => {}, 1000); });`;
+  const code = `import(${JSON.stringify(LOCK_MODULE)}).then(async ({ lockDirectory }) => {
+    await lockDirectory(${JSON.stringify(dir)}); console.log('held'); setInterval(() => {}, 1000); });`;
   const child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(child.stdout, 'data');
   return child;
@@ -22,25 +22,25 @@ async function holder(dir: string) {
 describe('the lock of an index folder', () => {
   it('lets one in at a time', async () => {
     const dir = await tempDir();
-    const lock = await lockDir(dir);
-    await expect(lockDir(dir)).rejects.toMatchObject({ code: 'conflict' });
+    const lock = await lockDirectory(dir);
+    await expect(lockDirectory(dir)).rejects.toMatchObject({ code: 'conflict' });
     await lock.release();
-    await (await lockDir(dir)).release();
+    await (await lockDirectory(dir)).release();
     expect(await locksIn(dir)).toEqual([]);
   });
 
-  it('names the live process that holds it, and falls to the next when that is killed', async () => {
+  it('names the live process that holds it, and passes to the next when that is killed', async () => {
     const dir = await tempDir();
     const child = await holder(dir);
-    await expect(lockDir(dir)).rejects.toThrow(`pid ${child.pid}`);
+    await expect(lockDirectory(dir)).rejects.toThrow(`pid ${child.pid}`);
     child.kill('SIGKILL');
     await once(child, 'exit');
-    const lock = await lockDir(dir);
+    const lock = await lockDirectory(dir);
     expect(await locksIn(dir)).toHaveLength(1);
     await lock.release();
   });
 
-  it('is not held by a later process that got the number of a dead one', async () => {
+  it('is not held by a later process with the pid of an ended one', async () => {
     const dir = await tempDir();
     const child = await holder(dir);
     const [name] = await locksIn(dir);
@@ -49,23 +49,23 @@ describe('the lock of an index folder', () => {
     await once(child, 'exit');
     const owner = JSON.parse(await readFile(file, 'utf8')) as object;
     await writeFile(file, JSON.stringify({ ...owner, pid: process.pid }));
-    await (await lockDir(dir)).release();
+    await (await lockDirectory(dir)).release();
   });
 
-  it('trusts a holder it cannot see, in another container, for as long as its heart beats', async () => {
+  it('respects a holder in another container for as long as its heartbeat continues', async () => {
     const dir = await tempDir();
     const file = path.join(dir, 'lock-elsewhere');
     await writeFile(file, JSON.stringify({ pid: 1, world: 'another machine' }));
-    await expect(lockDir(dir)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(lockDirectory(dir)).rejects.toMatchObject({ code: 'conflict' });
     const longAgo = new Date(Date.now() - 60_000);
     await utimes(file, longAgo, longAgo);
-    await (await lockDir(dir)).release();
+    await (await lockDirectory(dir)).release();
     expect(await locksIn(dir)).toEqual([]);
   });
 
-  it('is never held by two of many that come at once', async () => {
+  it('is never held by two of many that open at once', async () => {
     const dir = await tempDir();
-    const locks = await Promise.allSettled(Array.from({ length: 8 }, () => lockDir(dir)));
+    const locks = await Promise.allSettled(Array.from({ length: 8 }, () => lockDirectory(dir)));
     const held = locks.flatMap((lock) => (lock.status === 'fulfilled' ? [lock.value] : []));
     expect(held.length).toBeLessThanOrEqual(1);
     for (const lock of held) await lock.release();
@@ -74,7 +74,7 @@ describe('the lock of an index folder', () => {
 
   it('does not keep a process alive', async () => {
     const dir = await tempDir();
-    const code = `import(${JSON.stringify(LOCK_MODULE)}).then(({ lockDir }) => lockDir('.'))`;
+    const code = `import(${JSON.stringify(LOCK_MODULE)}).then(({ lockDirectory }) => lockDirectory('.'))`;
     expect(spawnSync(process.execPath, ['-e', code], { cwd: dir, timeout: 20_000 }).status).toBe(0);
   });
 });

@@ -45,7 +45,7 @@ async function expectToHold(store: FaissStore, oracle: Oracle): Promise<void> {
 }
 
 describe('on a full disk', () => {
-  it('a write is refused as disk_full, reads go on, nothing acknowledged is lost', async ({ skip }) => {
+  it('a write is refused as disk_full, reads continue, nothing acknowledged is lost', async ({ skip }) => {
     const disk = await smallDisk();
     if (disk === undefined) return skip('mounting a small disk needs root');
     const dir = path.join(disk, 'index');
@@ -87,7 +87,7 @@ describe('on a full disk', () => {
     const kept = await store.originals?.keep([small]);
     const item = { ...(items(1, 'kept')[0] as Item), ...(kept && { original: kept.original }) };
     await store.upsert([item]);
-    await kept?.settle({ stored: true });
+    await kept?.commit();
 
     const filler = await fillUp(disk, 20_000);
     const large = source(Buffer.alloc(100_000, 'b'));
@@ -116,9 +116,9 @@ describe('on a full disk', () => {
     await store.snapshot();
     expect(outcomes).toEqual([false]);
     expect(lines.some(({ level, message }) => level === 'error' && message.includes('snapshot'))).toBe(true);
-    const meanwhile = items(20, 'meanwhile');
-    await store.upsert(meanwhile);
-    oracle.upsert(meanwhile);
+    const later = items(20, 'later');
+    await store.upsert(later);
+    oracle.upsert(later);
     await expectToHold(store, oracle);
 
     await rm(filler);

@@ -34,9 +34,10 @@ async function expectToHold(store: FaissStore, oracle: Oracle): Promise<void> {
   expect(hits.map(({ id, score }) => ({ id, score }))).toEqual(oracle.search(vector, { k: 20 }));
 }
 
-const named = async (dir: string, kind: 'journal' | 'snapshot') =>
-  (await readdir(dir)).filter((name) => name.startsWith(kind)).sort();
-const newest = async (dir: string, kind: 'journal' | 'snapshot') =>
+const PREFIX = { wal: 'journal-', snapshot: 'snapshot-' };
+const named = async (dir: string, kind: 'wal' | 'snapshot') =>
+  (await readdir(dir)).filter((name) => name.startsWith(PREFIX[kind])).sort();
+const newest = async (dir: string, kind: 'wal' | 'snapshot') =>
   path.join(dir, (await named(dir, kind)).at(-1) as string);
 
 async function flipByte(file: string, position: number): Promise<void> {
@@ -49,7 +50,7 @@ async function flipByte(file: string, position: number): Promise<void> {
 }
 
 describe('what was acknowledged', () => {
-  it('is there after a restart, from the journal alone', async () => {
+  it('is there after a restart, from the write-ahead log alone', async () => {
     const dir = await tempDir();
     const oracle = new Oracle();
     await withIndex(dir, async (store) => {
@@ -62,7 +63,7 @@ describe('what was acknowledged', () => {
     await withIndex(dir, (store) => expectToHold(store, oracle));
   });
 
-  it('is there after many restarts, from snapshots and journals', async () => {
+  it('is there after many restarts, from snapshots and write-ahead logs', async () => {
     const dir = await tempDir();
     const oracle = new Oracle();
     for (let round = 0; round < 6; round++) {
@@ -96,7 +97,7 @@ describe('what was acknowledged', () => {
     await withIndex(dir, (again) => expectToHold(again, oracle));
   });
 
-  it('survives snapshots that are asked for all at once', async () => {
+  it('survives snapshots that are requested all at once', async () => {
     const dir = await tempDir();
     const { store, lines } = await reopen(dir);
     const oracle = new Oracle();
@@ -114,7 +115,7 @@ describe('what was acknowledged', () => {
     await withIndex(dir, (again) => expectToHold(again, oracle));
   });
 
-  it('includes writes that were under way when the store was closed', async () => {
+  it('includes writes that were in progress when the store was closed', async () => {
     const dir = await tempDir();
     const { store } = await reopen(dir);
     const oracle = new Oracle();
@@ -143,34 +144,34 @@ describe('what was acknowledged', () => {
   });
 });
 
-describe('a journal', () => {
+describe('a write-ahead log', () => {
   it('loses only the write that was torn, wherever it was cut', { timeout: 120_000 }, async () => {
     const dir = await tempDir();
     const oracle = new Oracle();
     const [last, ...rest] = items(4);
     await withIndex(dir, (store) => store.upsert(rest));
     oracle.upsert(rest);
-    const journal = await newest(dir, 'journal');
-    const before = (await stat(journal)).size;
+    const wal = await newest(dir, 'wal');
+    const before = (await stat(wal)).size;
     await withIndex(dir, (store) => store.upsert([last as Item]));
-    const whole = await readFile(journal);
+    const whole = await readFile(wal);
     for (let cut = before + 1; cut < whole.length; cut += 13) {
-      await writeFile(journal, whole);
-      await truncate(journal, cut);
+      await writeFile(wal, whole);
+      await truncate(wal, cut);
       const { store, lines } = await reopen(dir);
       await expectToHold(store, oracle);
       expect(lines.map(({ level }) => level)).toContain('warn');
       await store.close();
-      expect((await stat(journal)).size).toBe(before);
+      expect((await stat(wal)).size).toBe(before);
     }
   });
 
-  it('goes on after a torn write was dropped', async () => {
+  it('continues after a torn write was dropped', async () => {
     const dir = await tempDir();
     const oracle = new Oracle();
     const [first, second] = [items(5, 'first'), items(5, 'second')];
     await withIndex(dir, (store) => store.upsert(first));
-    await appendFile(await newest(dir, 'journal'), Buffer.alloc(100, 7));
+    await appendFile(await newest(dir, 'wal'), Buffer.alloc(100, 7));
     await withIndex(dir, (store) => store.upsert(second));
     oracle.upsert([...first, ...second]);
     await withIndex(dir, (store) => expectToHold(store, oracle));
@@ -181,13 +182,13 @@ describe('a journal', () => {
     await withIndex(dir, async (store) => {
       for (const item of items(5)) await store.upsert([item]);
     });
-    const journal = await newest(dir, 'journal');
+    const wal = await newest(dir, 'wal');
     for (const position of [0, 5, 9, 17, 60]) {
-      const whole = await readFile(journal);
-      await flipByte(journal, position);
+      const whole = await readFile(wal);
+      await flipByte(wal, position);
       await expect(reopen(dir)).rejects.toThrow('acknowledged writes follow');
-      expect((await stat(journal)).size).toBe(whole.length);
-      await writeFile(journal, whole);
+      expect((await stat(wal)).size).toBe(whole.length);
+      await writeFile(wal, whole);
     }
   });
 
@@ -198,7 +199,7 @@ describe('a journal', () => {
       await store.snapshot();
       await store.snapshot();
     });
-    await rm(await newest(dir, 'journal'));
+    await rm(await newest(dir, 'wal'));
     await expect(reopen(dir)).rejects.toThrow('Restore the folder from a backup');
   });
 });
@@ -218,17 +219,17 @@ describe('a damaged snapshot', () => {
     return { dir, oracle };
   }
 
-  it('is passed over, loudly, for the one before it, without loss, whichever file is hurt', {
+  it('is passed over, loudly, for the one before it, without loss, whichever file is damaged', {
     timeout: 120_000,
   }, async () => {
     const { dir, oracle } = await twoSnapshots();
     const files = await readdir(await newest(dir, 'snapshot'));
     expect(files).toHaveLength(7);
     for (const file of files)
-      for (const hurt of ['flipped', 'cut', 'missing'] as const) {
+      for (const damage of ['flipped', 'cut', 'missing'] as const) {
         const copy = await tempDir();
         await cp(dir, copy, { recursive: true });
-        await hurtFile(path.join(await newest(copy, 'snapshot'), file), hurt);
+        await damageFile(path.join(await newest(copy, 'snapshot'), file), damage);
         const { store, lines } = await reopen(copy);
         await expectToHold(store, oracle);
         expect(lines.filter(({ level }) => level === 'error')).toHaveLength(1);
@@ -240,12 +241,12 @@ describe('a damaged snapshot', () => {
 
   it('never becomes an empty index, even when there is no other', async () => {
     const { dir } = await twoSnapshots();
-    for (const name of await named(dir, 'snapshot')) await hurtFile(path.join(dir, name, 'manifest.json'), 'flipped');
+    for (const name of await named(dir, 'snapshot')) await damageFile(path.join(dir, name, 'manifest.json'), 'flipped');
     await expect(reopen(dir)).rejects.toThrow('Restore the folder from a backup');
   });
 });
 
-async function hurtFile(file: string, how: 'flipped' | 'cut' | 'missing'): Promise<void> {
+async function damageFile(file: string, how: 'flipped' | 'cut' | 'missing'): Promise<void> {
   const { size } = await stat(file);
   if (how === 'flipped') await flipByte(file, Math.floor(size / 2));
   else if (how === 'cut') await truncate(file, Math.floor(size / 2));

@@ -9,10 +9,10 @@ const open = async (options: { snapshotBytes?: number } = {}) =>
 
 storeContract('faiss', () => open());
 
-// Snapshots follow each other closely here, so that every operation meets rows on disk and in memory.
+// Snapshots follow each other closely here, so every operation meets rows on disk and in memory.
 storeContract('faiss with a snapshot every few writes', () => open({ snapshotBytes: 2000 }));
 
-it('refuses a write larger than one frame of the journal, and goes on', async () => {
+it('refuses a write larger than one frame of the write-ahead log, and continues', async () => {
   const binding = { ...BINDING, dim: 1024 };
   const store = await openFaissStore({ dir: await tempDir(), binding, logger: recorder().logger });
   const vector = unitVector(randomFrom(4), binding.dim);
@@ -29,16 +29,16 @@ it('refuses a write larger than one frame of the journal, and goes on', async ()
   await store.close();
 });
 
-describe('search among more rows than FAISS is asked to propose', () => {
+describe('search among more rows than FAISS proposes', () => {
   const random = randomFrom(11);
   const centre = unitVector(random);
   const opposite = centre.map((value) => -value);
 
-  /** Too long to be kept in memory: filters on it read the lines. */
+  /** Too long for the payload index: filters on it read the metadata lines. */
   const noteOf = (i: number) => `${'note '.repeat(20)}${i % 90}`;
 
-  /** 12,000 pictures: most near `centre`, 40 rare ones opposite to it, 5,000 of them equal. */
-  function pictures(): Item[] {
+  /** 12,000 images: most near `centre`, 40 rare ones opposite to it, 5,000 of them equal. */
+  function images(): Item[] {
     return Array.from({ length: 12_000 }, (_, i) => {
       const rare = i % 300 === 7;
       const vector = rare ? nudged(opposite) : i >= 7000 ? centre : nudged(centre);
@@ -75,7 +75,7 @@ describe('search among more rows than FAISS is asked to propose', () => {
   it('is exact for every filter, with ties by the thousand, on disk and in memory', { timeout: 120_000 }, async () => {
     const store = await open();
     const oracle = new Oracle();
-    const all = pictures();
+    const all = images();
     for (let from = 0; from < all.length; from += 1000) {
       await store.upsert(all.slice(from, from + 1000));
       oracle.upsert(all.slice(from, from + 1000));
@@ -104,7 +104,7 @@ describe('search among more rows than FAISS is asked to propose', () => {
 
   it('answers searches that filter while a snapshot moves the rows', { timeout: 120_000 }, async () => {
     const store = await open({ snapshotBytes: 100_000 });
-    const all = pictures().slice(0, 6000);
+    const all = images().slice(0, 6000);
     for (let from = 0; from < all.length; from += 500) {
       const [, ...searches] = await Promise.all([
         store.upsert(all.slice(from, from + 500)),

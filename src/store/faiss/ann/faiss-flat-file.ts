@@ -1,6 +1,6 @@
 /**
- * The file of a FAISS `IndexFlatIP`, written by ourselves: faiss-node's `write` ends the process
- * when the disk is full, and `toBuffer` never gives its memory back. Any FAISS reads the file.
+ * The file format of a FAISS `IndexFlatIP`, written without FAISS: faiss-node's `write` ends the process when the
+ * disk is full, and its `toBuffer` leaks. Any FAISS reads the file.
  *
  *   "IxFI" | dim i32 | rows i64 | 2 x i64 unused | trained u8 | metric i32 (0: inner product) | floats u64 | floats
  *
@@ -23,5 +23,5 @@ export function flatHeader(dim: number, rows: number): Buffer {
   return header;
 }
 
-/** Where a row's floats start. */
+/** Byte at which a row's floats start. */
 export const flatRowOffset = (dim: number, row: number): number => FLAT_HEADER_BYTES + 4 * dim * row;

@@ -1,21 +1,19 @@
 import { closeSync, openSync, rmSync, writevSync } from 'node:fs';
 import type { IndexFlatIP } from 'faiss-node';
+import { OVERSAMPLING_MARGIN } from '../../../common/index-kind.js';
 import { assert } from '../../../lib/assert.js';
-import { faiss } from './faiss-binding.js';
+import { faiss, releaseRecent } from './faiss-binding.js';
 import { flatHeader } from './faiss-flat-file.js';
-import { dropFresh } from './garbage.js';
-import type { NeighbourIndex, Proposal } from './vector-index.js';
+import type { Proposal, VectorIndex } from './vector-index.js';
 
-/** From this many vectors on a file is quicker than handing over a JavaScript number for each float. */
+/** From this many vectors on, a file is faster than passing a JavaScript number for each float. */
 const ROWS_BY_FILE = 32;
 
-/** A part of a file at least this large is worth its collection once it has been merged: 1 MB. */
-const DROP_FLOATS = 250_000;
-/** Neighbours asked for beyond `k`, so that dead rows and ties seldom need a second call. */
-const MARGIN = 16;
+/** From this size on, the temporary index of a file is worth a garbage collection once it is merged: 1 MB. */
+const RELEASE_FLOATS = 250_000;
 
 /** Exact search: FAISS compares a query with every row. */
-export class FlatIndex implements NeighbourIndex {
+export class FlatIndex implements VectorIndex {
   #index: IndexFlatIP;
 
   private constructor(
@@ -41,15 +39,15 @@ export class FlatIndex implements NeighbourIndex {
     return this.#index.ntotal();
   }
 
-  fetchFor(k: number): number {
-    return k + MARGIN;
+  oversample(k: number): number {
+    return k + OVERSAMPLING_MARGIN;
   }
 
   add(vectors: readonly Uint8Array[], scratch: string): void {
     const before = this.rows;
     if (vectors.length < ROWS_BY_FILE || !this.#addByFile(vectors, scratch)) this.#addByValue(vectors);
-    else if (vectors.length * this.dim >= DROP_FLOATS) dropFresh();
-    assert(this.rows === before + vectors.length, 'FAISS took another number of vectors than it was given');
+    else if (vectors.length * this.dim >= RELEASE_FLOATS) releaseRecent();
+    assert(this.rows === before + vectors.length, 'FAISS added another number of vectors than it received');
   }
 
   #addByFile(vectors: readonly Uint8Array[], scratch: string): boolean {
@@ -58,7 +56,7 @@ export class FlatIndex implements NeighbourIndex {
       try {
         const header = flatHeader(this.dim, vectors.length);
         const expected = header.length + vectors.length * 4 * this.dim;
-        if (writeRuns(fd, [header, ...vectors]) !== expected) return false;
+        if (writeBuffers(fd, [header, ...vectors]) !== expected) return false;
       } finally {
         closeSync(fd);
       }
@@ -67,7 +65,7 @@ export class FlatIndex implements NeighbourIndex {
       this.#index.mergeFrom(part);
       return true;
     } catch {
-      // A full disk must not stop reads: the slow way needs no file.
+      // A full disk must not stop reads: adding by value needs no file.
       return false;
     } finally {
       rmSync(scratch, { force: true });
@@ -80,16 +78,16 @@ export class FlatIndex implements NeighbourIndex {
 
   search(queries: readonly Float32Array[], fetch: number): Proposal[] {
     assert(fetch >= 1 && fetch <= this.rows, `${fetch} neighbours of ${this.rows} rows`);
-    const asked = queries.length === 1 ? queries : padded(queries);
+    const padded = queries.length === 1 ? queries : padForBlas(queries);
     const flat: number[] = [];
-    for (const query of asked) for (const value of query) flat.push(value);
+    for (const query of padded) for (const value of query) flat.push(value);
     const { labels, distances } = this.#index.search(flat, fetch);
-    assert(labels.length === asked.length * fetch, 'FAISS gave another number of neighbours than asked for');
+    assert(labels.length === padded.length * fetch, 'FAISS returned another number of neighbours than requested');
     return queries.map((_, i) => {
       const lowest = distances[(i + 1) * fetch - 1] as number;
       return {
         rows: labels.slice(i * fetch, (i + 1) * fetch),
-        leftOutAtMost: fetch === this.rows ? -Infinity : lowest + roundingError(this.dim),
+        maxOmittedScore: fetch === this.rows ? -Infinity : lowest + roundingError(this.dim),
       };
     });
   }
@@ -104,21 +102,22 @@ const roundingError = (dim: number): number => 2 * dim * 2 ** -24;
 
 /**
  * FAISS multiplies matrices only from 20 queries on (`distance_compute_blas_threshold`), which
- * costs it about as much as two queries one by one. So from two on, the last is repeated up to 20.
+ * costs it about as much as two queries one by one. So from two queries on, the last one is repeated up to 20.
  */
 const BLAS_QUERIES = 20;
 
-function padded(queries: readonly Float32Array[]): Float32Array[] {
+function padForBlas(queries: readonly Float32Array[]): Float32Array[] {
   const last = queries.at(-1) as Float32Array;
   return [...queries, ...new Array<Float32Array>(Math.max(0, BLAS_QUERIES - queries.length)).fill(last)];
 }
 
 /** `writev` takes at most 1,024 buffers a call. */
-const RUN = 1024;
+const WRITEV_BUFFERS = 1024;
 
-function writeRuns(fd: number, buffers: readonly Uint8Array[]): number {
+function writeBuffers(fd: number, buffers: readonly Uint8Array[]): number {
   let written = 0;
-  for (let i = 0; i < buffers.length; i += RUN) written += writevSync(fd, buffers.slice(i, i + RUN));
+  for (let i = 0; i < buffers.length; i += WRITEV_BUFFERS)
+    written += writevSync(fd, buffers.slice(i, i + WRITEV_BUFFERS));
   return written;
 }
 

@@ -2,24 +2,27 @@ import type { Index } from 'faiss-node';
 import { assert } from '../../../lib/assert.js';
 import { faiss } from './faiss-binding.js';
 
-/** How many candidates HNSW keeps while it places a vector, and at least while it looks for one. */
-export const HNSW_BREADTH = { construction: 100, search: 100 };
+/** Candidates that HNSW keeps while it inserts a vector, and at least while it searches. */
+export const HNSW_PARAMS = { efConstruction: 100, efSearch: 100 };
 
-/** What FAISS itself writes into an empty graph: entry point, top level, the two breadths, upper beam. */
+/** What FAISS writes into an empty graph: entry point, top level, efConstruction, efSearch, upper beam. */
 const DEFAULTS = [-1, -1, 40, 16, 1];
-const BREADTHS_AT = 2;
+const EF_CONSTRUCTION = 2;
+const EF_SEARCH = 3;
 
 /**
- * An empty HNSW index with the breadths above. faiss-node has no way to set `efConstruction` and
- * `efSearch`, but both stand in the bytes of an index.
+ * Sets `efConstruction` and `efSearch` in an empty HNSW index. faiss-node has no way to set them, but the bytes
+ * of an index contain both.
+ * @throws Error when FAISS's format is not the one known here
  */
-export function withBreadth(empty: Index): Index {
+export function withHnswParams(empty: Index, { efConstruction, efSearch } = HNSW_PARAMS): Index {
   const bytes = empty.toBuffer();
-  const at = numbersAt(bytes);
-  const found = DEFAULTS.map((_, i) => bytes.readInt32LE(at + 4 * i));
+  const start = graphNumbersOffset(bytes);
+  const offsetOf = (number: number) => start + 4 * number;
+  const found = DEFAULTS.map((_, i) => bytes.readInt32LE(offsetOf(i)));
   assert(String(found) === String(DEFAULTS), 'FAISS writes graphs in another way than it did');
-  bytes.writeInt32LE(HNSW_BREADTH.construction, at + 4 * BREADTHS_AT);
-  bytes.writeInt32LE(HNSW_BREADTH.search, at + 4 * BREADTHS_AT + 4);
+  bytes.writeInt32LE(efConstruction, offsetOf(EF_CONSTRUCTION));
+  bytes.writeInt32LE(efSearch, offsetOf(EF_SEARCH));
   return faiss.Index.fromBuffer(bytes);
 }
 
@@ -29,7 +32,7 @@ export function withBreadth(empty: Index): Index {
  *
  * Source: write_index_header and write_HNSW in faiss/impl/index_write.cpp (1.7).
  */
-function numbersAt(bytes: Buffer): number {
+function graphNumbersOffset(bytes: Buffer): number {
   assert(bytes.toString('latin1', 0, 4) === 'IHNf', 'no HNSW index');
   let at = 37;
   for (const numberBytes of [8, 4, 4, 8, 4]) at += 8 + numberBytes * Number(bytes.readBigUInt64LE(at));

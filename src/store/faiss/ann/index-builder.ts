@@ -2,116 +2,120 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import type { IndexKind } from '../../../common/index-kind.js';
 import { MODALITIES, type Modality } from '../../../common/modality.js';
-import type { IndexEvents, Logger } from '../events.js';
+import type { Logger } from '../../../lib/logger.js';
+import type { IndexEvents } from '../../events.js';
 import type { Collection } from '../segment/collection.js';
-import { approximationLayout } from '../snapshot/layout.js';
+import { builtIndexLayout } from '../snapshot/layout.js';
 import { ApproximateIndex } from './approximate-index.js';
-import { type Approximation, type Built, loadBuilt } from './index-kind.js';
+import { type BuiltIndex, loadBuiltIndex } from './built-index.js';
 
-const BUILDER = new URL('./build-process.js', import.meta.url);
+const BUILD_PROCESS = new URL('./build-process.js', import.meta.url);
 
-/** How much of what a failed builder said goes into the log. */
-const COMPLAINT_CHARACTERS = 2000;
+/** Characters of a failed build's stderr that the error quotes. */
+const STDERR_CHARACTERS = 2000;
 
-export interface ApproximatorOptions {
-  kind: Approximation;
-  /** A shard with fewer rows in its snapshot is searched exactly. */
+export interface IndexBuilderOptions {
+  kind: IndexKind;
+  /** A segment with fewer rows in its snapshot is searched exactly. */
   minRows: number;
   collection: Collection;
   log: Logger;
-  onApproximation: IndexEvents['onApproximation'];
+  onIndexInstalled: IndexEvents['onIndexInstalled'];
 }
 
-/** Has an approximate index built for every large shard of a snapshot, and puts it to use; searches go on. */
-export class Approximator {
-  readonly #options: ApproximatorOptions;
+/** Builds an approximate index for every large segment of a snapshot, and installs it; searches continue. */
+export class IndexBuilder {
+  readonly #options: IndexBuilderOptions;
   #child: ChildProcess | undefined;
   #work: Promise<void> = Promise.resolve();
-  /** Raised to make work under way give up. */
-  #wish = 0;
+  /** Work of an earlier epoch is abandoned. */
+  #epoch = 0;
 
-  constructor(options: ApproximatorOptions) {
+  constructor(options: IndexBuilderOptions) {
     this.#options = options;
   }
 
-  /** Takes up a snapshot, in the background; what an earlier one still had to do is dropped. */
-  takeUp(snapshotDir: string): void {
-    const wish = this.#cancel();
-    this.#work = this.#work.then(() => this.#approximate(snapshotDir, wish));
+  /** Starts on a snapshot, in the background; work for an earlier snapshot is abandoned. */
+  build(snapshotDir: string): void {
+    const epoch = this.#startEpoch();
+    this.#work = this.#work.then(() => this.#buildAll(snapshotDir, epoch));
   }
 
-  /** Drops the work under way. */
+  /** Abandons the work in progress. */
   async stop(): Promise<void> {
-    this.#cancel();
+    this.#startEpoch();
     await this.#work;
   }
 
-  /** Resolves when every shard is as it should be. */
+  /** Resolves when every segment is searched by the index it should have. */
   async idle(): Promise<void> {
     await this.#work;
   }
 
-  #cancel(): number {
+  #startEpoch(): number {
     this.#child?.kill('SIGKILL');
-    this.#wish += 1;
-    return this.#wish;
+    this.#epoch += 1;
+    return this.#epoch;
   }
 
-  async #approximate(snapshotDir: string, wish: number): Promise<void> {
+  async #buildAll(snapshotDir: string, epoch: number): Promise<void> {
     for (const modality of MODALITIES) {
       try {
-        await this.#approximateShard(snapshotDir, modality, wish);
+        await this.#install(snapshotDir, modality, epoch);
       } catch (error) {
-        if (wish !== this.#wish) return;
-        this.#options.log.error({ err: error, modality }, 'index: no approximation; the search stays exact');
+        if (epoch !== this.#epoch) return;
+        this.#options.log.error(
+          { err: error, modality },
+          'index: the approximate index could not be built; the search stays exact',
+        );
       }
     }
   }
 
-  async #approximateShard(snapshotDir: string, modality: Modality, wish: number): Promise<void> {
-    const { kind, minRows, collection } = this.#options;
-    const shard = collection.shards[modality];
-    const rows = shard.rows.baseCount;
-    if (rows < minRows || wish !== this.#wish) return;
+  async #install(snapshotDir: string, modality: Modality, epoch: number): Promise<void> {
+    const { kind, minRows, collection, log, onIndexInstalled } = this.#options;
+    const segment = collection.segments[modality];
+    const rows = segment.rows.snapshotCount;
+    if (rows < minRows || epoch !== this.#epoch) return;
     const built =
-      (await this.#find(snapshotDir, modality, rows)) ?? (await this.#build(snapshotDir, modality, rows, wish));
-    if (wish !== this.#wish) return;
-    const file = approximationLayout(snapshotDir, modality, kind).index;
-    await shard.useIndex(ApproximateIndex.read(kind, file, collection.dim, rows));
+      (await this.#find(snapshotDir, modality, rows)) ?? (await this.#build(snapshotDir, modality, rows, epoch));
+    if (epoch !== this.#epoch) return;
+    const file = builtIndexLayout(snapshotDir, modality, kind).index;
+    await segment.installIndex(ApproximateIndex.read(kind, file, collection.dim, rows));
     const { recallAt10, buildMs, seal } = built;
-    this.#options.onApproximation?.({ modality, kind, rows, recallAt10, bytes: seal.bytes, buildMs });
-    this.#options.log.info({ modality, kind, rows, recallAt10, buildMs }, 'index: searching approximately');
+    onIndexInstalled?.({ modality, kind, rows, recallAt10, bytes: seal.bytes, buildMs });
+    log.info({ modality, kind, rows, recallAt10, buildMs }, 'index: searching approximately');
   }
 
-  async #find(snapshotDir: string, modality: Modality, rows: number): Promise<Built | undefined> {
+  async #find(snapshotDir: string, modality: Modality, rows: number): Promise<BuiltIndex | undefined> {
     const { kind, log } = this.#options;
     try {
-      return await loadBuilt(snapshotDir, modality, kind, rows);
+      return await loadBuiltIndex(snapshotDir, modality, kind, rows);
     } catch (error) {
-      log.warn({ err: error, modality, kind }, 'index: a damaged approximation is built again');
-      const files = approximationLayout(snapshotDir, modality, kind);
-      await rm(files.built, { force: true });
+      log.warn({ err: error, modality, kind }, 'index: a damaged approximate index is built again');
+      await rm(builtIndexLayout(snapshotDir, modality, kind).built, { force: true });
       return undefined;
     }
   }
 
-  async #build(snapshotDir: string, modality: Modality, rows: number, wish: number): Promise<Built> {
+  async #build(snapshotDir: string, modality: Modality, rows: number, epoch: number): Promise<BuiltIndex> {
     const { kind, collection } = this.#options;
     const args = [snapshotDir, modality, kind, collection.dim, rows].map(String);
-    // It has the lowest priority, so it may take whatever cores nobody else wants.
+    // At the lowest priority it may use every core that is idle.
     const env = { ...process.env, OMP_NUM_THREADS: String(availableParallelism()) };
-    this.#child = fork(BUILDER, args, { env, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
-    let complaint = '';
+    this.#child = fork(BUILD_PROCESS, args, { env, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    let stderr = '';
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      complaint = (complaint + text).slice(-COMPLAINT_CHARACTERS);
+      stderr = (stderr + text).slice(-STDERR_CHARACTERS);
     });
-    if (wish !== this.#wish) this.#child.kill('SIGKILL');
+    if (epoch !== this.#epoch) this.#child.kill('SIGKILL');
     const [code, signal] = (await once(this.#child, 'exit')) as [number | null, string | null];
     this.#child = undefined;
-    const built = code === 0 ? await loadBuilt(snapshotDir, modality, kind, rows) : undefined;
+    const built = code === 0 ? await loadBuiltIndex(snapshotDir, modality, kind, rows) : undefined;
     if (built === undefined)
-      throw new Error(`index: the builder of ${kind} ended with ${code ?? signal}: ${complaint}`);
+      throw new Error(`index: the process that builds ${kind} ended with ${code ?? signal}: ${stderr}`);
     return built;
   }
 }

@@ -1,24 +1,31 @@
 import { compileFilter, type Predicate } from '../../filter.js';
-import type { Filter } from '../../vector-store.js';
+import type { Filter, Metadata } from '../../vector-store.js';
 
-/** A filter, ready to be asked of many rows. */
-export interface Selection {
+/** A filter, ready to be applied to many rows. */
+export interface CompiledFilter {
   /** Equal filters have equal keys. */
   key: string;
   filter: Filter;
   matches: Predicate;
-  /** Bytes that stand in the JSON of every item that matches: whoever lacks them need not be parsed. */
-  needle?: Buffer;
+  /** Bytes that the JSON of every matching item contains: an item without them need not be parsed. */
+  prefilter?: Buffer;
 }
 
-export function selectionOf(filter: Filter): Selection {
-  const needle = needleOf(filter);
+/** @throws Problem `invalid_request`, whose `field` names the clause that is wrong */
+export function toCompiledFilter(filter: Filter): CompiledFilter {
+  const prefilter = prefilterOf(filter);
   return {
     key: JSON.stringify(filter),
     filter,
     matches: compileFilter(filter),
-    ...(needle === undefined ? {} : { needle }),
+    ...(prefilter === undefined ? {} : { prefilter }),
   };
+}
+
+/** Whether an item with this metadata, in UTF-8 JSON as it is stored, matches. */
+export function selects({ prefilter, matches }: CompiledFilter, metadata: Buffer): boolean {
+  if (prefilter !== undefined && !metadata.includes(prefilter)) return false;
+  return matches(JSON.parse(metadata.toString()) as Metadata);
 }
 
 /**
@@ -26,7 +33,7 @@ export function selectionOf(filter: Filter): Selection {
  * `colour":"red"`. Of a dotted path only the last name counts, which is right for a nested field
  * and for a top-level name with a dot in it.
  */
-function needleOf(filter: Filter): Buffer | undefined {
+function prefilterOf(filter: Filter): Buffer | undefined {
   for (const [field, condition] of Object.entries(filter)) {
     if (field.startsWith('$')) continue;
     const value = isOperators(condition) ? condition.$eq : condition;

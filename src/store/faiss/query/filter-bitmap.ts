@@ -1,28 +1,38 @@
-import { nextTurn } from '../../../lib/event-loop.js';
+import { yieldToEventLoop } from '../../../lib/event-loop.js';
 import { LIMITS } from '../../limits.js';
 import type { Metadata } from '../../vector-store.js';
 import type { Rows } from '../segment/rows.js';
-import type { Shard } from '../segment/segment.js';
-import type { Selection } from './compiled-filter.js';
+import { type CompiledFilter, selects } from './compiled-filter.js';
+import type { PayloadIndex } from './payload-index.js';
 
-/** Rows examined between two turns of the event loop, by their metadata: some milliseconds. */
+/** Rows whose metadata is examined between two turns of the event loop: some milliseconds. */
 const SLICE_ROWS = 4096;
-/** By their columns: a tenth of the time that FAISS takes to pass as many. */
-const COLUMN_SLICE_ROWS = 1 << 20;
+/** The same by the payload index: a tenth of the time that FAISS takes to scan as many. */
+const INDEXED_SLICE_ROWS = 1 << 20;
+
+/** What a filter examines: the rows of a segment. */
+export interface FilteredRows {
+  readonly rows: Rows;
+  /** Row -> id; undefined for a tombstone. */
+  readonly ids: readonly (string | undefined)[];
+  readonly payloadIndex: PayloadIndex;
+  metadata(row: number): Buffer;
+}
 
 /**
- * Which rows of a shard a filter selects, one bit each. A row's metadata never changes (a
- * replaced item gets a new row), so what was found stays right, and rows that came since are
- * all that is left to examine. Dead rows may be marked: whoever reads the bits looks at the id too.
+ * Which rows of a segment a filter selects, one bit each. A row's metadata never changes (a replaced item gets a
+ * new row), so bits stay right, and only rows added since need examining. Tombstones may be marked: readers of
+ * the bits check the row's id too.
  */
-export class Matches {
+export class FilterBitmap {
   #bits = new Uint8Array(0);
-  #upTo = 0;
+  #examined = 0;
+  /** Rows selected so far. */
   count = 0;
 
   constructor(
-    readonly selection: Selection,
-    /** Whose numbers the bits go by: a snapshot that moves rows replaces them. */
+    readonly filter: CompiledFilter,
+    /** The rows that the bits are numbered by; a snapshot that moves rows replaces them. */
     readonly rows: Rows,
   ) {}
 
@@ -31,48 +41,44 @@ export class Matches {
   }
 
   get isComplete(): boolean {
-    return this.#upTo === this.rows.count;
+    return this.#examined === this.rows.count;
   }
 
   /** Examines one slice of rows. */
-  extend(shard: Shard): void {
-    const { baseCount, count } = this.rows;
-    const from = this.#upTo;
+  extend(segment: FilteredRows): void {
+    const { snapshotCount, count } = this.rows;
+    const from = this.#examined;
     this.#reserve(count);
-    const wants = shard.columns.asking(this.selection.filter);
-    if (wants !== undefined) {
-      const until = Math.min(from + COLUMN_SLICE_ROWS, count);
-      for (let row = from; row < until; row++) if (wants(row)) this.#mark(row);
-      this.#upTo = until;
+    const rowTest = segment.payloadIndex.rowTest(this.filter.filter);
+    if (rowTest !== undefined) {
+      const until = Math.min(from + INDEXED_SLICE_ROWS, count);
+      for (let row = from; row < until; row++) if (rowTest(row)) this.#mark(row);
+      this.#examined = until;
       return;
     }
-    const until = Math.min(from + SLICE_ROWS, from < baseCount ? baseCount : count);
-    if (from < baseCount) this.#examineLines(from, until);
-    else for (let row = from; row < until; row++) if (this.#selects(shard, row)) this.#mark(row);
-    this.#upTo = until;
+    const until = Math.min(from + SLICE_ROWS, from < snapshotCount ? snapshotCount : count);
+    if (from < snapshotCount) this.#examineLines(from, until);
+    else for (let row = from; row < until; row++) if (this.#selects(segment, row)) this.#mark(row);
+    this.#examined = until;
   }
 
-  /** Rows of the snapshot: their lines lie together, so one search finds the next that can match. */
+  /** The lines of snapshot rows are consecutive, so one search of the prefilter finds the next that can match. */
   #examineLines(from: number, until: number): void {
-    const block = this.rows.lines(from, until - from);
-    const { needle, matches } = this.selection;
+    const lines = this.rows.lines(from, until - from);
+    const { prefilter, matches } = this.filter;
     for (let row = from; row < until; row++) {
-      if (needle !== undefined) {
-        const found = block.bytes.indexOf(needle, block.start(row));
+      if (prefilter !== undefined) {
+        const found = lines.bytes.indexOf(prefilter, lines.start(row));
         if (found === -1) return;
-        while (block.start(row + 1) <= found) row += 1;
+        while (lines.start(row + 1) <= found) row += 1;
       }
-      const line = block.bytes.toString('utf8', block.start(row), block.start(row + 1));
+      const line = lines.bytes.toString('utf8', lines.start(row), lines.start(row + 1));
       if (matches((JSON.parse(line) as { metadata: Metadata }).metadata)) this.#mark(row);
     }
   }
 
-  #selects(shard: Shard, row: number): boolean {
-    if (shard.ids[row] === undefined) return false;
-    const { needle, matches } = this.selection;
-    const metadata = shard.metadata(row);
-    if (needle !== undefined && !metadata.includes(needle)) return false;
-    return matches(JSON.parse(metadata.toString()) as Metadata);
+  #selects(segment: FilteredRows, row: number): boolean {
+    return segment.ids[row] !== undefined && selects(this.filter, segment.metadata(row));
   }
 
   #mark(row: number): void {
@@ -88,43 +94,43 @@ export class Matches {
   }
 }
 
-/** The filters a shard was asked of late. At 1,000,000 rows each takes 125 kB. */
-export class MatchCache {
-  readonly #kept = new Map<string, Matches>();
+/** The bitmaps of the filters a segment was last searched with. At 1,000,000 rows each takes 125 kB. */
+export class FilterBitmapCache {
+  readonly #cached = new Map<string, FilterBitmap>();
 
-  /** What is known of a filter, if every row of the shard has been examined; a few new ones are on the spot. */
-  known(shard: Shard, selection: Selection): Matches | undefined {
-    const found = this.#kept.get(selection.key);
-    if (found === undefined || found.rows !== shard.rows) return undefined;
-    if (!found.isComplete) found.extend(shard);
-    return found.isComplete ? this.#keep(found) : undefined;
+  /** The bitmap of a filter if every row has been examined, or one slice completes it. */
+  known(segment: FilteredRows, filter: CompiledFilter): FilterBitmap | undefined {
+    const found = this.#cached.get(filter.key);
+    if (found === undefined || found.rows !== segment.rows) return undefined;
+    if (!found.isComplete) found.extend(segment);
+    return found.isComplete ? this.#touch(found) : undefined;
   }
 
-  /** Examines every row, letting others have their turn in between. */
-  async prepare(shard: Shard, selection: Selection): Promise<Matches> {
-    let matches = this.known(shard, selection);
-    while (matches === undefined || !matches.isComplete) {
-      // A snapshot that moved rows while others had their turn makes this begin again.
-      if (matches?.rows !== shard.rows) matches = new Matches(selection, shard.rows);
-      matches.extend(shard);
-      await nextTurn();
+  /** Examines every row, and yields to the event loop between slices. */
+  async prepare(segment: FilteredRows, filter: CompiledFilter): Promise<FilterBitmap> {
+    let bitmap = this.known(segment, filter);
+    while (bitmap === undefined || !bitmap.isComplete) {
+      // A snapshot that moved rows in between makes this start again.
+      if (bitmap?.rows !== segment.rows) bitmap = new FilterBitmap(filter, segment.rows);
+      bitmap.extend(segment);
+      await yieldToEventLoop();
     }
-    return this.#keep(matches);
+    return this.#touch(bitmap);
   }
 
-  /** Brings what was prepared up to date, without a pause. */
-  refresh(shard: Shard, prepared: Matches): Matches {
-    const matches = prepared.rows === shard.rows ? prepared : new Matches(prepared.selection, shard.rows);
-    while (!matches.isComplete) matches.extend(shard);
-    return this.#keep(matches);
+  /** Brings a prepared bitmap up to date, synchronously. */
+  refresh(segment: FilteredRows, prepared: FilterBitmap): FilterBitmap {
+    const bitmap = prepared.rows === segment.rows ? prepared : new FilterBitmap(prepared.filter, segment.rows);
+    while (!bitmap.isComplete) bitmap.extend(segment);
+    return this.#touch(bitmap);
   }
 
-  /** As the one used last; the one not used for longest makes room. */
-  #keep(matches: Matches): Matches {
-    this.#kept.delete(matches.selection.key);
-    this.#kept.set(matches.selection.key, matches);
-    const [oldest] = this.#kept.keys();
-    if (this.#kept.size > LIMITS.filtersKept) this.#kept.delete(oldest as string);
-    return matches;
+  /** Makes it the most recently used; the least recently used is dropped where there are too many. */
+  #touch(bitmap: FilterBitmap): FilterBitmap {
+    this.#cached.delete(bitmap.filter.key);
+    this.#cached.set(bitmap.filter.key, bitmap);
+    const [oldest] = this.#cached.keys();
+    if (this.#cached.size > LIMITS.filtersKept) this.#cached.delete(oldest as string);
+    return bitmap;
   }
 }

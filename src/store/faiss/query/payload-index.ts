@@ -2,33 +2,33 @@ import { compileTree, MISSING, type Test } from '../../filter.js';
 import { LIMITS } from '../../limits.js';
 import type { Filter, Metadata } from '../../vector-store.js';
 
-/** Whether the item of a row is wanted. */
+/** Whether a filter selects a row. */
 export type RowTest = (row: number) => boolean;
 
-/** Stands for an object or a list, which is there but equals nothing a filter can name. */
+/** Represents an object or a list, which exists but equals nothing that a filter can name. */
 const NOT_SCALAR = Symbol('not a scalar');
 
 /** The values of one metadata field, by row. */
 interface Column {
-  /** @returns false when it cannot hold this; the column is of no use then */
+  /** @returns false when the column cannot hold the value; it is then no longer used */
   set(row: number, value: unknown): boolean;
-  asking(test: Test): RowTest;
+  rowTest(test: Test): RowTest;
   /** Row n becomes what row `rows[n]` was. */
   reorder(rows: Uint32Array): void;
 }
 
 /**
- * The scalar fields of metadata, kept so that a filter can be answered without reading metadata: the
- * top-level ones and, as `exif.make`, those of objects in them. A row takes 2 bytes for each field of at
- * most 65,535 different values, and 8 for one of more numbers. Fields of more strings than that, or of
- * long ones, are not kept, and neither are fields beyond a number: filters on those read the lines.
+ * The scalar fields of metadata in columns, so that filters are answered without reading metadata: top-level
+ * fields and, as `exif.make`, fields of objects in them. A row takes 2 bytes per field of at most 65,535 different
+ * values, and 8 per field of more numbers. Not indexed are fields of more strings than that, fields with strings
+ * longer than `LIMITS.columnCharacters`, and fields beyond `LIMITS.columns`: filters on those read the metadata.
  */
-export class Columns {
-  /** Nothing in the place of a column that could not hold what came. */
+export class PayloadIndex {
+  /** Undefined for a field that no column can hold. */
   readonly #columns = new Map<string, Column | undefined>();
   #isFull = false;
 
-  /** Takes up the fields of a row by the names that filters have for them. */
+  /** Indexes the fields of a row under the names that filters use. */
   set(row: number, metadata: Metadata): void {
     for (const name of Object.keys(metadata)) {
       if (name.startsWith('$')) continue;
@@ -38,7 +38,7 @@ export class Columns {
     }
   }
 
-  /** A top-level name stands before a path that reads the same; no filter names a dot inside an object. */
+  /** A top-level name takes precedence over a path of the same spelling; no filter can name a nested field with a dot. */
   #setNested(row: number, path: string, object: Metadata, whole: Metadata): void {
     for (const name of Object.keys(object)) {
       if (name.includes('.')) continue;
@@ -65,18 +65,18 @@ export class Columns {
     this.#columns.set(field, numbers?.set(row, value) === true ? numbers : undefined);
   }
 
-  /** A filter as a question to rows; nothing where it needs a field that is not kept. Later rows count too. */
-  asking(filter: Filter): RowTest | undefined {
-    let isKept = true;
-    const asks = compileTree<number>(filter, (field, test) => {
+  /** Compiles a filter to a test of rows, later ones included; undefined where it needs a field that is not indexed. */
+  rowTest(filter: Filter): RowTest | undefined {
+    let isIndexed = true;
+    const rowTest = compileTree<number>(filter, (field, test) => {
       const column = this.#columns.get(field);
-      if (column !== undefined) return column.asking(test);
-      // Nobody has such a field, unless it was turned away.
-      isKept &&= !this.#isFull && !this.#columns.has(field);
+      if (column !== undefined) return column.rowTest(test);
+      // No row has such a field, unless there was no column for it.
+      isIndexed &&= !this.#isFull && !this.#columns.has(field);
       const answer = test(MISSING);
       return () => answer;
     });
-    return isKept ? asks : undefined;
+    return isIndexed ? rowTest : undefined;
   }
 
   /** Row n becomes what row `rows[n]` was. */
@@ -85,9 +85,9 @@ export class Columns {
   }
 }
 
-/** At most 65,535 different values, each of them kept once. */
+/** At most 65,535 different values, each stored once (dictionary encoding). */
 class CodedColumn implements Column {
-  /** 0 where a row lacks the field; shorter than the rows where the last ones do. */
+  /** 0 where a row lacks the field; shorter than the number of rows where the last ones lack it. */
   #codes = new Uint16Array(0);
   readonly #values: unknown[] = [MISSING];
   readonly #codeOf = new Map<unknown, number>();
@@ -110,7 +110,7 @@ class CodedColumn implements Column {
   }
 
   /** Each value is tested once, when a row first has it. */
-  asking(test: Test): RowTest {
+  rowTest(test: Test): RowTest {
     const answers: (boolean | undefined)[] = [];
     return (row) => {
       const code = this.#codes[row] ?? 0;
@@ -128,7 +128,7 @@ class CodedColumn implements Column {
     this.#codes = Uint16Array.from(rows, (row) => (row < length ? (this.#codes[row] as number) : 0));
   }
 
-  /** The same as plain numbers; nothing where there is anything else among them. */
+  /** The same values as numbers; undefined where one of them is not a number. */
   toNumbers(): NumberColumn | undefined {
     if (this.#values.some((value) => value !== MISSING && typeof value !== 'number')) return undefined;
     return new NumberColumn(
@@ -154,7 +154,7 @@ class NumberColumn implements Column {
     return true;
   }
 
-  asking(test: Test): RowTest {
+  rowTest(test: Test): RowTest {
     const answerMissing = test(MISSING);
     return (row) => {
       const value = this.#numbers[row] ?? Number.NaN;
@@ -168,7 +168,7 @@ class NumberColumn implements Column {
   }
 }
 
-/** A quarter more than is needed, so that growing is rare. */
+/** A quarter more than needed, so that growing is rare. */
 const roomFor = (row: number): number => Math.ceil((5 * (row + 1)) / 4);
 
 function grown<A extends Uint16Array | Float64Array>(old: A, larger: A): A {

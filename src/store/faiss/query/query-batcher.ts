@@ -1,45 +1,34 @@
-import { MODALITIES, type Modality } from '../../../common/modality.js';
+import { MODALITIES } from '../../../common/modality.js';
+import type { IndexEvents } from '../../events.js';
 import { LIMITS } from '../../limits.js';
-import type { Filter } from '../../vector-store.js';
-import type { IndexEvents } from '../events.js';
 import type { Collection } from '../segment/collection.js';
-import type { Shard } from '../segment/segment.js';
-import { type RawItem, rawItem } from '../worker/raw.js';
-import { type Selection, selectionOf } from './compiled-filter.js';
-import type { Matches } from './filter-bitmap.js';
-import { searchShard } from './search-segment.js';
+import type { Segment } from '../segment/segment.js';
+import type { EngineQuery, SerializedHit } from '../worker/protocol.js';
+import { type CompiledFilter, toCompiledFilter } from './compiled-filter.js';
+import type { FilterBitmap } from './filter-bitmap.js';
+import { searchSegment } from './search-segment.js';
 import { byScoreThenId, type Candidate } from './top-k.js';
 
-export interface RawQuery {
-  vector: Float32Array;
-  k: number;
-  modality?: Modality | undefined;
-  filter?: Filter | undefined;
-}
-
-export interface RawHit extends RawItem {
-  score: number;
-}
-
-interface Waiting {
-  query: RawQuery;
-  selection: Selection | undefined;
-  prepared: ReadonlyMap<Shard, Matches>;
-  resolve: (hits: RawHit[]) => void;
+interface PendingQuery {
+  query: EngineQuery;
+  filter: CompiledFilter | undefined;
+  /** Bitmaps of the filter, where they have been prepared. */
+  bitmaps: ReadonlyMap<Segment, FilterBitmap>;
+  resolve: (hits: SerializedHit[]) => void;
   reject: (error: unknown) => void;
 }
 
-type Found = Candidate & { shard: Shard };
+type Found = Candidate & { segment: Segment };
 
 /**
- * Answers searches in rounds: queries that have arrived by the time FAISS is free share its calls.
- * A round is synchronous, so an answer shows one moment of the index. A filter that needs every
- * row examined is prepared between rounds, and its query then takes part in a later one.
+ * Answers searches in batches: queries that have arrived by the time FAISS is free share its calls. A batch is
+ * synchronous, so an answer shows one state of the index. A filter that needs every row examined is prepared
+ * between batches, and its query is answered in a later one.
  */
-export class Searcher {
+export class QueryBatcher {
   readonly #collection: Collection;
   readonly #onBatch: IndexEvents['onSearchBatch'];
-  readonly #waiting: Waiting[] = [];
+  readonly #pending: PendingQuery[] = [];
   #preparing: Promise<void> = Promise.resolve();
 
   constructor(collection: Collection, onBatch: IndexEvents['onSearchBatch']) {
@@ -47,78 +36,82 @@ export class Searcher {
     this.#onBatch = onBatch;
   }
 
-  ask(query: RawQuery): Promise<RawHit[]> {
+  /**
+   * @returns at most `k` hits, best first; equal scores by id
+   * @throws Problem `invalid_request` for a filter that is not one
+   */
+  search(query: EngineQuery): Promise<SerializedHit[]> {
     return new Promise((resolve, reject) => {
-      const selection = query.filter === undefined ? undefined : selectionOf(query.filter);
-      this.#enqueue({ query, selection, prepared: new Map(), resolve, reject });
+      const filter = query.filter === undefined ? undefined : toCompiledFilter(query.filter);
+      this.#enqueue({ query, filter, bitmaps: new Map(), resolve, reject });
     });
   }
 
-  #enqueue(waiting: Waiting): void {
-    this.#waiting.push(waiting);
-    if (this.#waiting.length === 1) setImmediate(() => this.#round());
+  #enqueue(pending: PendingQuery): void {
+    this.#pending.push(pending);
+    if (this.#pending.length === 1) setImmediate(() => this.#runBatch());
   }
 
-  #round(): void {
-    const round = this.#waiting.splice(0, LIMITS.queriesPerBatch);
-    if (this.#waiting.length > 0) setImmediate(() => this.#round());
+  #runBatch(): void {
+    const batch = this.#pending.splice(0, LIMITS.queriesPerBatch);
+    if (this.#pending.length > 0) setImmediate(() => this.#runBatch());
     const startedMs = performance.now();
     try {
-      this.#answer(round);
+      this.#answer(batch);
     } catch (error) {
-      for (const { reject } of round) reject(error);
+      for (const { reject } of batch) reject(error);
     }
-    this.#onBatch?.({ queries: round.length, durationMs: performance.now() - startedMs });
+    this.#onBatch?.({ queries: batch.length, durationMs: performance.now() - startedMs });
   }
 
-  #answer(round: readonly Waiting[]): void {
-    const found = round.map((): Found[] | undefined => []);
-    for (const modality of MODALITIES) this.#askShard(this.#collection.shards[modality], round, found);
-    round.forEach((waiting, at) => {
+  #answer(batch: readonly PendingQuery[]): void {
+    const found = batch.map((): Found[] | undefined => []);
+    for (const modality of MODALITIES) this.#searchSegment(this.#collection.segments[modality], batch, found);
+    batch.forEach((pending, at) => {
       const candidates = found[at];
-      if (candidates === undefined) this.#prepare(waiting);
-      else waiting.resolve(candidates.sort(byScoreThenId).slice(0, waiting.query.k).map(toHit));
+      if (candidates === undefined) this.#prepare(pending);
+      else pending.resolve(candidates.sort(byScoreThenId).slice(0, pending.query.k).map(toHit));
     });
   }
 
-  /** Adds a shard's candidates; a query that it cannot answer yet becomes undefined. */
-  #askShard(shard: Shard, round: readonly Waiting[], found: (Found[] | undefined)[]): void {
-    const asked = round
-      .map((waiting, at) => ({ ...waiting, at }))
-      .filter(({ query, at }) => (query.modality ?? shard.modality) === shard.modality && found[at] !== undefined);
-    const answers = searchShard(
-      shard,
-      asked.map(({ query: { vector, k }, selection, prepared }) => ({
+  /** Adds a segment's candidates to `found`; undefined for a query that needs its filter prepared first. */
+  #searchSegment(segment: Segment, batch: readonly PendingQuery[], found: (Found[] | undefined)[]): void {
+    const queries = batch
+      .map((pending, at) => ({ ...pending, at }))
+      .filter(({ query, at }) => (query.modality ?? segment.modality) === segment.modality && found[at] !== undefined);
+    const answers = searchSegment(
+      segment,
+      queries.map(({ query: { vector, k }, filter, bitmaps }) => ({
         vector,
         k,
-        selection,
-        prepared: prepared.get(shard),
+        filter,
+        bitmap: bitmaps.get(segment),
       })),
     );
-    asked.forEach(({ at }, i) => {
+    queries.forEach(({ at }, i) => {
       const answer = answers[i];
-      found[at] = answer && found[at]?.concat(answer.map((candidate) => ({ ...candidate, shard })));
+      found[at] = answer && found[at]?.concat(answer.map((candidate) => ({ ...candidate, segment })));
     });
   }
 
-  /** One query after the other: together they would only take longer, and more memory. */
-  #prepare(waiting: Waiting): void {
+  /** One filter after the other: side by side they would only take longer, and more memory. */
+  #prepare(pending: PendingQuery): void {
     this.#preparing = this.#preparing.then(async () => {
       try {
-        this.#enqueue({ ...waiting, prepared: await this.#matchesOf(waiting) });
+        this.#enqueue({ ...pending, bitmaps: await this.#bitmapsOf(pending) });
       } catch (error) {
-        waiting.reject(error);
+        pending.reject(error);
       }
     });
   }
 
-  async #matchesOf({ query, selection }: Waiting): Promise<Map<Shard, Matches>> {
-    const prepared = new Map<Shard, Matches>();
-    for (const shard of Object.values(this.#collection.shards))
-      if (selection !== undefined && (query.modality ?? shard.modality) === shard.modality)
-        prepared.set(shard, await shard.matches.prepare(shard, selection));
-    return prepared;
+  async #bitmapsOf({ query, filter }: PendingQuery): Promise<Map<Segment, FilterBitmap>> {
+    const bitmaps = new Map<Segment, FilterBitmap>();
+    for (const segment of Object.values(this.#collection.segments))
+      if (filter !== undefined && (query.modality ?? segment.modality) === segment.modality)
+        bitmaps.set(segment, await segment.filterBitmaps.prepare(segment, filter));
+    return bitmaps;
   }
 }
 
-const toHit = ({ id, shard, row, score }: Found): RawHit => ({ ...rawItem(id, { shard, row }), score });
+const toHit = ({ segment, row, score }: Found): SerializedHit => ({ ...segment.serialize(row), score });

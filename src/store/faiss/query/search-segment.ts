@@ -1,153 +1,162 @@
-import { innerProduct } from '../../../common/inner-product.js';
-import type { Metadata } from '../../vector-store.js';
+import { innerProduct } from '../../../common/vector.js';
 import { floats } from '../ann/flat-index.js';
 import type { Proposal } from '../ann/vector-index.js';
-import type { Shard } from '../segment/segment.js';
-import type { Selection } from './compiled-filter.js';
-import type { Matches } from './filter-bitmap.js';
-import { byScoreThenId, type Candidate, Top } from './top-k.js';
+import type { Segment } from '../segment/segment.js';
+import { type CompiledFilter, selects } from './compiled-filter.js';
+import type { FilterBitmap } from './filter-bitmap.js';
+import { byScoreThenId, type Candidate, TopK } from './top-k.js';
 
-/** One question to one shard. */
-export interface Query {
+/** One query to one segment. */
+export interface SegmentQuery {
+  /** Unit vector `[dim]`. */
   vector: Float32Array;
   k: number;
-  /** Which items are wanted; absent when all are. */
-  selection?: Selection | undefined;
-  /** Which rows `selection` selects, where that has been worked out. */
-  prepared?: Matches | undefined;
+  /** Which items may be found; absent when all may. */
+  filter?: CompiledFilter | undefined;
+  /** The filter's bitmap, where it has been prepared. */
+  bitmap?: FilterBitmap | undefined;
 }
 
-/** Best first; or nothing, when only a plain scan can tell and the query is not prepared for it. */
+/** Best first; undefined when only a scan can answer and the query's filter has no bitmap yet. */
 export type Answer = Candidate[] | undefined;
 
-/** Queries that need more neighbours than this do not slow those that need less. */
+/** Queries that need more proposals than this are a FAISS call of their own: they do not slow the others. */
 const LIGHT_FETCH = 256;
-/** Where a filter, ties or dead rows need more than this, a plain scan is cheaper. */
+/** Where a filter, ties or tombstones need more proposals than this, a scan is cheaper. */
 const FETCH_MAX = 4096;
-/** FAISS passes a row in about a thirtieth of the time that a plain scan takes to read one. */
-const SCAN_SHARE = 1 / 30;
-/** Rows read in one go by the plain scan. */
+/** FAISS passes a row in about a thirtieth of the time that a scan takes to read one. */
+const SCAN_RATIO = 1 / 30;
+/** Rows that a scan reads at a time. */
 const SCAN_ROWS = 1024;
 
-/** A query on its way to an answer. */
-interface Open {
-  query: Query;
+/** A query without a final answer. */
+interface OpenQuery {
+  query: SegmentQuery;
   /** Position among the queries of the batch. */
   at: number;
-  /** Neighbours to ask FAISS for; more than `FETCH_MAX` means a plain scan. */
+  /** Neighbours to request from FAISS; more than `FETCH_MAX` means a scan. */
   fetch: number;
-  matches: Matches | undefined;
+  bitmap: FilterBitmap | undefined;
 }
 
 /**
- * The `k` best live rows for each query; exactly those, unless the index is an approximate one.
+ * The `k` best items for each query; exactly those, unless the index is an approximate one.
  *
- * FAISS proposes; every proposal is scored again from the stored vector, so that a score does
- * not depend on who else was in the batch. An answer stands when it has `k` hits and nothing
- * FAISS left out can beat or tie the last of them, or when FAISS left out nothing. What does
- * not stand after two rounds (a filter that selects few, very many ties) is scanned.
+ * FAISS proposes; every proposal is scored again from the stored vector, so that a score does not depend on the
+ * other queries of the batch. An answer is final when it has `k` hits and nothing FAISS left out can beat or tie
+ * the last of them, or when FAISS left out nothing. What is not final after two rounds (a filter that selects
+ * few, very many ties) is scanned.
  */
-export function searchShard(shard: Shard, queries: readonly Query[]): Answer[] {
+export function searchSegment(segment: Segment, queries: readonly SegmentQuery[]): Answer[] {
   const answers = new Array<Answer>(queries.length).fill(undefined);
-  if (shard.live === 0) return answers.fill([]);
-  shard.catchUp();
-  let open = queries.map((query, at) => start(shard, query, at));
+  if (segment.live === 0) return answers.fill([]);
+  segment.indexPendingRows();
+  let open = queries.map((query, at) => plan(segment, query, at));
   for (let round = 0; round < 2; round++) {
     const light = open.filter(({ fetch }) => fetch <= LIGHT_FETCH);
     const heavy = open.filter(({ fetch }) => fetch > LIGHT_FETCH && fetch <= FETCH_MAX);
-    const far = open.filter(({ fetch }) => fetch > FETCH_MAX);
-    open = [...far, ...propose(shard, light, answers), ...propose(shard, heavy, answers)];
+    const scanned = open.filter(({ fetch }) => fetch > FETCH_MAX);
+    open = [...scanned, ...propose(segment, light, answers), ...propose(segment, heavy, answers)];
   }
-  for (const { query, at, matches } of open)
-    if (query.selection === undefined || matches !== undefined) answers[at] = scan(shard, query, matches);
+  for (const { query, at, bitmap } of open)
+    if (query.filter === undefined || bitmap !== undefined) answers[at] = scan(segment, query, bitmap);
   return answers;
 }
 
-/** Whether a plain scan is next, for which the rows that match must be known. */
-function start(shard: Shard, query: Query, at: number): Open {
-  const { k, selection, prepared } = query;
-  const all = shard.index.rows;
-  const wanted = shard.index.fetchFor(k);
-  if (selection === undefined) return { query, at, fetch: Math.min(all, wanted), matches: undefined };
-  const matches = prepared ? shard.matches.refresh(shard, prepared) : shard.matches.known(shard, selection);
-  // Columns know sooner than FAISS; lines are read only when its proposals do not suffice.
-  if (matches === undefined)
-    return { query, at, fetch: shard.columns.asking(selection.filter) ? Infinity : Math.min(all, 4 * wanted), matches };
-  const isFew = matches.count <= Math.max(wanted, all * SCAN_SHARE);
-  return { query, at, fetch: isFew ? Infinity : Math.ceil((1.5 * wanted * all) / matches.count), matches };
+/** Decides between FAISS and a scan, which needs the filter's bitmap. */
+function plan(segment: Segment, query: SegmentQuery, at: number): OpenQuery {
+  const { k, filter, bitmap: prepared } = query;
+  const all = segment.index.rows;
+  const fetch = segment.index.oversample(k);
+  if (filter === undefined) return { query, at, fetch: Math.min(all, fetch), bitmap: undefined };
+  const bitmap = prepared
+    ? segment.filterBitmaps.refresh(segment, prepared)
+    : segment.filterBitmaps.known(segment, filter);
+  if (bitmap === undefined) {
+    // The payload index makes a bitmap sooner than FAISS answers; lines are read only when proposals do not suffice.
+    const isIndexed = segment.payloadIndex.rowTest(filter.filter) !== undefined;
+    return { query, at, fetch: isIndexed ? Infinity : Math.min(all, 4 * fetch), bitmap };
+  }
+  const selectsFew = bitmap.count <= Math.max(fetch, all * SCAN_RATIO);
+  return { query, at, fetch: selectsFew ? Infinity : Math.ceil((1.5 * fetch * all) / bitmap.count), bitmap };
 }
 
-/** One FAISS call for all. @returns the queries whose answer does not stand yet, with the fetch that should do */
-function propose(shard: Shard, open: readonly Open[], answers: Answer[]): Open[] {
+/** One FAISS call for all. @returns the queries whose answer is not final yet, with the fetch that should suffice */
+function propose(segment: Segment, open: readonly OpenQuery[], answers: Answer[]): OpenQuery[] {
   if (open.length === 0) return [];
-  const fetch = Math.min(shard.index.rows, Math.max(...open.map((one) => one.fetch)));
-  const proposals = shard.index.search(
+  const fetch = Math.min(segment.index.rows, Math.max(...open.map((one) => one.fetch)));
+  const proposals = segment.index.search(
     open.map(({ query }) => query.vector),
     fetch,
   );
   return open.flatMap((one, i) => {
-    const { rows, leftOutAtMost } = proposals[i] as Proposal;
+    const { rows, maxOmittedScore } = proposals[i] as Proposal;
     const { k } = one.query;
-    const hits = score(shard, one, rows);
-    if (stands(hits, k, leftOutAtMost)) {
+    const hits = score(segment, one, rows);
+    if (isFinal(hits, k, maxOmittedScore)) {
       answers[one.at] = hits.slice(0, k);
       return [];
     }
-    const isBlind = one.query.selection !== undefined && one.matches === undefined;
-    return [{ ...one, fetch: isBlind ? Infinity : nextFetch(fetch, k, hits.length) }];
+    const needsBitmap = one.query.filter !== undefined && one.bitmap === undefined;
+    return [{ ...one, fetch: needsBitmap ? Infinity : nextFetch(fetch, k, hits.length) }];
   });
 }
 
-/** Whether nothing that was left out can be better, as far as the index can tell. */
-function stands(hits: readonly Candidate[], k: number, leftOutAtMost: number | undefined): boolean {
-  if (leftOutAtMost === -Infinity) return true;
+/** Whether nothing that FAISS left out can be better, as far as the index can tell. */
+function isFinal(hits: readonly Candidate[], k: number, maxOmittedScore: number | undefined): boolean {
+  if (maxOmittedScore === -Infinity) return true;
   const worst = hits[k - 1];
-  return worst !== undefined && (leftOutAtMost === undefined || worst.score > leftOutAtMost);
+  return worst !== undefined && (maxOmittedScore === undefined || worst.score > maxOmittedScore);
 }
 
-/** As many as the share of usable proposals suggests, doubled; at least four times as many. */
+/** As many as the ratio of usable proposals suggests, doubled; at least four times as many. */
 const nextFetch = (fetch: number, k: number, usable: number): number =>
   Math.max(4 * fetch, usable === 0 ? Infinity : Math.ceil((2 * fetch * k) / usable));
 
-/** The live and wanted ones of some rows, best first. */
-function score(shard: Shard, { query, matches }: Open, rows: readonly number[]): Candidate[] {
+/** Scores the rows that are items and match, best first. */
+function score(segment: Segment, { query, bitmap }: OpenQuery, rows: readonly number[]): Candidate[] {
   const hits: Candidate[] = [];
   for (const row of rows) {
-    const id = shard.ids[row];
-    if (id === undefined || !isWanted(shard, row, query.selection, matches)) continue;
-    hits.push({ id, row, score: innerProduct(query.vector, shard.rows.peek(row), 0) });
+    const id = segment.ids[row];
+    if (id === undefined || !isSelected(segment, row, query.filter, bitmap)) continue;
+    hits.push({ id, row, score: innerProduct(query.vector, segment.rows.peek(row), 0) });
   }
   return hits.sort(byScoreThenId);
 }
 
-function isWanted(shard: Shard, row: number, selection: Selection | undefined, matches: Matches | undefined): boolean {
-  if (selection === undefined) return true;
-  if (matches !== undefined) return matches.has(row);
-  return selection.matches(JSON.parse(shard.metadata(row).toString()) as Metadata);
+function isSelected(
+  segment: Segment,
+  row: number,
+  filter: CompiledFilter | undefined,
+  bitmap: FilterBitmap | undefined,
+): boolean {
+  if (filter === undefined) return true;
+  if (bitmap !== undefined) return bitmap.has(row);
+  return selects(filter, segment.metadata(row));
 }
 
-/** Every wanted row in order of storage: exact whatever the filter. */
-function scan(shard: Shard, { vector, k }: Query, matches: Matches | undefined): Candidate[] {
-  const top = new Top(k);
-  for (const { from, until } of runs(shard)) {
+/** Scores every selected row in order of storage: exact whatever the filter. */
+function scan(segment: Segment, { vector, k }: SegmentQuery, bitmap: FilterBitmap | undefined): Candidate[] {
+  const top = new TopK(k);
+  for (const { from, until } of runs(segment)) {
     const rows: number[] = [];
     for (let row = from; row < until; row++)
-      if (shard.ids[row] !== undefined && (matches?.has(row) ?? true)) rows.push(row);
-    // Where many are wanted, one long read costs less than many short ones.
-    const block = rows.length * 8 > until - from ? floats(shard.rows.vectors(from, until - from)) : undefined;
+      if (segment.ids[row] !== undefined && (bitmap?.has(row) ?? true)) rows.push(row);
+    // Where many rows are selected, one long read costs less than many short ones.
+    const block = rows.length * 8 > until - from ? floats(segment.rows.vectors(from, until - from)) : undefined;
     for (const row of rows) {
-      const stored = block ?? shard.rows.peek(row);
-      const offset = block === undefined ? 0 : (row - from) * shard.index.dim;
-      top.offer({ id: shard.ids[row] as string, row, score: innerProduct(vector, stored, offset) });
+      const stored = block ?? segment.rows.peek(row);
+      const offset = block === undefined ? 0 : (row - from) * segment.index.dim;
+      top.offer({ id: segment.ids[row] as string, row, score: innerProduct(vector, stored, offset) });
     }
   }
   return top.best();
 }
 
-/** Rows that lie together: no run spans the border between the snapshot and what came after. */
-function* runs({ rows: { count, baseCount } }: Shard): Generator<{ from: number; until: number }> {
+/** Consecutive rows: no run spans the border between the snapshot and the rows after it. */
+function* runs({ rows: { count, snapshotCount } }: Segment): Generator<{ from: number; until: number }> {
   for (let from = 0; from < count; ) {
-    const until = Math.min(from + SCAN_ROWS, from < baseCount ? baseCount : count);
+    const until = Math.min(from + SCAN_ROWS, from < snapshotCount ? snapshotCount : count);
     yield { from, until };
     from = until;
   }

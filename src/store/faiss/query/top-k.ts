@@ -5,12 +5,12 @@ export interface Candidate {
   score: number;
 }
 
-/** Best first; equal scores by id, so that the same question always has the same answer. */
+/** Best first; equal scores by id, so that the same query always has the same answer. */
 export const byScoreThenId = (a: Candidate, b: Candidate): number =>
   b.score - a.score || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 
 /** Keeps the best `k` of all that are offered, in a binary heap with the worst on top. */
-export class Top {
+export class TopK {
   readonly #heap: Candidate[] = [];
 
   constructor(readonly k: number) {}

@@ -1,17 +1,17 @@
 const BLOCK_BYTES = 1 << 20;
 
 /**
- * Many small byte strings outside the JavaScript heap, in blocks of 1 MiB; an entry never spans two.
+ * Many small byte strings outside the JavaScript heap, in blocks of 1 MiB; no entry spans two blocks.
  * Entries start at multiples of 4, so that vectors can be viewed in place.
  */
 export class Arena {
   readonly #blocks: Buffer[] = [];
   #used = BLOCK_BYTES;
 
-  /** @returns where the entry starts; `view` takes it */
+  /** @returns the position of the entry, for `view` @throws RangeError for an entry larger than a block */
   append(parts: readonly Uint8Array[]): number {
     const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    if (bytes > BLOCK_BYTES) throw new RangeError(`an entry of ${bytes} bytes in blocks of ${BLOCK_BYTES}`);
+    if (bytes > BLOCK_BYTES) throw new RangeError(`index: an entry of ${bytes} bytes in blocks of ${BLOCK_BYTES}`);
     if (this.#used + bytes > BLOCK_BYTES) {
       this.#blocks.push(Buffer.from(new ArrayBuffer(BLOCK_BYTES)));
       this.#used = 0;

@@ -1,68 +1,82 @@
-import { MODALITIES, type Modality } from '../../../common/modality.js';
+import {
+  codeOf,
+  forEachModality,
+  MODALITIES,
+  MODALITY_CODES_END,
+  type Modality,
+  modalityOfCode,
+} from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
-import { nextTurn } from '../../../lib/event-loop.js';
-import { References } from '../../originals/reference-counts.js';
+import { yieldToEventLoop } from '../../../lib/event-loop.js';
+import { ReferenceCounts } from '../../originals/reference-counts.js';
+import type { EncodedItem } from '../../validate.js';
 import type { Counts } from '../../vector-store.js';
 import { FlatIndex } from '../ann/flat-index.js';
-import { type Frozen, forEachModality, type Loaded } from '../snapshot/writer.js';
-import { decodeOperations, MODALITY_CODES, type Row } from '../wal/record.js';
+import type { LoadedSnapshot } from '../snapshot/reader.js';
+import type { CapturedCollection } from '../snapshot/writer.js';
+import { decodeOperations } from '../wal/record.js';
 import { Rows } from './rows.js';
-import { Shard } from './segment.js';
-import type { BaseRows } from './snapshot-rows.js';
+import { Segment } from './segment.js';
+import type { SnapshotRows } from './snapshot-rows.js';
 import { SortedIds } from './sorted-ids.js';
 
-/** Where an item lives. */
-export interface Place {
-  shard: Shard;
+/** Where an item is. */
+export interface ItemLocation {
+  segment: Segment;
   row: number;
 }
 
-/** The state of an index: a shard for each modality, and which id is where. Changes are synchronous. */
+/** Rows installed between two turns of the event loop. */
+const SLICE_ROWS = 4096;
+
+/** The state of an index: a segment for each modality, and where each id is. Changes are synchronous. */
 export class Collection {
-  readonly shards: Record<Modality, Shard>;
+  readonly segments: Record<Modality, Segment>;
   readonly sortedIds = new SortedIds();
-  readonly #references: References;
+  readonly #references: ReferenceCounts;
   #released: string[] = [];
   /** id -> row and modality in one number, which keeps the map free of objects. */
   readonly #slots = new Map<string, number>();
 
   private constructor(
     readonly dim: number,
-    shards: Record<Modality, Shard>,
-    references: References,
+    segments: Record<Modality, Segment>,
+    references: ReferenceCounts,
   ) {
-    this.shards = shards;
+    this.segments = segments;
     this.#references = references;
-    for (const shard of Object.values(shards)) this.#register(shard);
+    for (const segment of Object.values(segments)) this.#register(segment);
   }
 
   static empty(dim: number, scratch: (modality: Modality) => string): Collection {
     return new Collection(
       dim,
-      forEachModality((modality) => Shard.empty(modality, dim, scratch(modality))),
-      new References(),
+      forEachModality((modality) => Segment.empty(modality, dim, scratch(modality))),
+      new ReferenceCounts(),
     );
   }
 
   static fromSnapshot(
     dim: number,
-    { shards, references }: Loaded,
+    { segments, references }: LoadedSnapshot,
     scratch: (modality: Modality) => string,
   ): Collection {
     return new Collection(
       dim,
       forEachModality((modality) => {
-        const { base, ...parts } = shards[modality];
-        return new Shard(modality, { ...parts, rows: new Rows(dim, base) }, scratch(modality));
+        const segment = segments[modality];
+        if (segment === undefined) return Segment.empty(modality, dim, scratch(modality));
+        const { snapshotRows, ...parts } = segment;
+        return new Segment(modality, { ...parts, rows: new Rows(dim, snapshotRows) }, scratch(modality));
       }),
       references,
     );
   }
 
-  #register(shard: Shard): void {
-    shard.ids.forEach((id, row) => {
+  #register(segment: Segment): void {
+    segment.ids.forEach((id, row) => {
       assert(id !== undefined && !this.#slots.has(id), 'an id that is in the snapshot twice');
-      this.#slots.set(id, toSlot(shard.modality, row));
+      this.#slots.set(id, toSlot(segment.modality, row));
       this.sortedIds.add(id);
     });
   }
@@ -71,10 +85,11 @@ export class Collection {
     return this.#slots.size;
   }
 
-  find(id: string): Place | undefined {
+  find(id: string): ItemLocation | undefined {
     const slot = this.#slots.get(id);
     if (slot === undefined) return undefined;
-    return { shard: this.shards[MODALITIES[slot % SLOT_BASE] as Modality], row: Math.floor(slot / SLOT_BASE) };
+    const modality = modalityOfCode(slot % MODALITY_CODES_END) as Modality;
+    return { segment: this.segments[modality], row: Math.floor(slot / MODALITY_CODES_END) };
   }
 
   has(id: string): boolean {
@@ -82,38 +97,38 @@ export class Collection {
   }
 
   counts(): Counts {
-    return forEachModality((modality) => this.shards[modality].live);
+    return forEachModality((modality) => this.segments[modality].live);
   }
 
-  /** Does what a journal payload says. @returns how many ids its deletes found */
+  /** Applies a payload of the write-ahead log. @returns how many ids its deletes found */
   apply(payload: Uint8Array): number {
     let deleted = 0;
     for (const operation of decodeOperations(payload, this.dim)) {
-      if (operation.kind === 'upsert') for (const row of operation.rows) this.#upsert(row);
+      if (operation.kind === 'upsert') for (const item of operation.items) this.#upsert(item);
       else for (const id of operation.ids) deleted += this.#delete(id) ? 1 : 0;
     }
     return deleted;
   }
 
-  #upsert({ id, modality, metadata, vector }: Row): void {
+  #upsert({ id, modality, metadata, vector }: EncodedItem): void {
     this.#references.add(Buffer.from(metadata.buffer, metadata.byteOffset, metadata.length));
-    const old = this.find(id);
-    if (old === undefined) this.sortedIds.add(id);
-    else this.#kill(old);
-    this.#slots.set(id, toSlot(modality, this.shards[modality].add(id, vector, metadata)));
+    const previous = this.find(id);
+    if (previous === undefined) this.sortedIds.add(id);
+    else this.#deleteRow(previous);
+    this.#slots.set(id, toSlot(modality, this.segments[modality].add(id, vector, metadata)));
   }
 
   #delete(id: string): boolean {
-    const place = this.find(id);
-    if (place === undefined) return false;
-    this.#kill(place);
+    const location = this.find(id);
+    if (location === undefined) return false;
+    this.#deleteRow(location);
     this.#slots.delete(id);
     return true;
   }
 
-  #kill({ shard, row }: Place): void {
-    if (!this.#references.isEmpty) this.#released.push(...this.#references.remove(shard.metadata(row)));
-    shard.kill(row);
+  #deleteRow({ segment, row }: ItemLocation): void {
+    if (!this.#references.isEmpty) this.#released.push(...this.#references.remove(segment.metadata(row)));
+    segment.delete(row);
   }
 
   /** Whether any item refers to a kept file. */
@@ -121,71 +136,68 @@ export class Collection {
     return this.#references.has(file);
   }
 
-  /** The kept files that nothing refers to any more since this was last asked; one may have been taken up again. */
+  /** The kept files that lost their last reference since the previous call, and have not gained one. */
   takeReleased(): string[] {
     const released = this.#released.filter((file) => !this.#references.has(file));
     this.#released = [];
     return released;
   }
 
-  /** What a snapshot of this moment holds; later changes do not touch it. */
-  freeze(lastSequence: number): Frozen {
+  /** The present state, for a snapshot; later changes do not touch it. */
+  capture(lastSequence: number): CapturedCollection {
     return {
       dim: this.dim,
       lastSequence,
-      shards: forEachModality((modality) => {
-        const { rows, ids } = this.shards[modality];
+      segments: forEachModality((modality) => {
+        const { rows, ids } = this.segments[modality];
         return { rows, ids: ids.slice() };
       }),
     };
   }
 
   /**
-   * Serves from a snapshot just written, keeping what happened since it was frozen. Most of that
-   * is taken over in slices while others have their turn; the change itself happens at once.
+   * Serves from a snapshot just written, and keeps what changed since it was captured. Rows written since are
+   * copied in slices that yield to the event loop; the replacement itself is one synchronous step per segment.
    */
-  async adopt(frozen: Frozen, bases: Record<Modality, BaseRows>): Promise<void> {
+  async install(captured: CapturedCollection, snapshots: Record<Modality, SnapshotRows>): Promise<void> {
     for (const modality of MODALITIES) {
-      const shard = this.shards[modality];
-      const { ids, rows: old } = frozen.shards[modality];
-      assert(old === shard.rows, 'a snapshot of rows that are no longer served');
-      const rows = new Rows(this.dim, bases[modality]);
-      let taken = ids.length;
-      for (; old.count - taken > SLICE_ROWS; taken += SLICE_ROWS) {
-        rows.appendFrom(old, taken, taken + SLICE_ROWS);
-        await nextTurn();
+      const segment = this.segments[modality];
+      const { ids, rows: old } = captured.segments[modality];
+      assert(old === segment.rows, 'a snapshot of rows that are no longer served');
+      const rows = new Rows(this.dim, snapshots[modality]);
+      let copied = ids.length;
+      for (; old.count - copied > SLICE_ROWS; copied += SLICE_ROWS) {
+        rows.appendFrom(old, copied, copied + SLICE_ROWS);
+        await yieldToEventLoop();
       }
-      rows.appendFrom(old, taken, old.count);
-      this.#rebase(shard, ids, rows);
+      rows.appendFrom(old, copied, old.count);
+      this.#replaceRows(segment, ids, rows);
       old.close();
     }
   }
 
-  /** Rows that were dead when frozen are gone; those that died since stay, dead. */
-  #rebase(shard: Shard, frozenIds: readonly (string | undefined)[], rows: Rows): void {
-    const isKept = (row: number) => row >= frozenIds.length || frozenIds[row] !== undefined;
-    const ids = shard.ids.filter((_, row) => isKept(row));
-    assert(ids.length === rows.count, 'a snapshot with another number of rows than were alive');
-    // FAISS knows rows by position: it goes on unless one moved.
-    const moved = ids.length < shard.ids.length;
-    if (moved && rows.base !== undefined) {
-      shard.columns.reorder(Uint32Array.from([...shard.ids.keys()].filter(isKept)));
-      shard.replaceIndex(FlatIndex.read(rows.base.files.vectors, this.dim, rows.baseCount));
+  /** Drops the tombstones of the captured state; rows deleted since then stay as tombstones. */
+  #replaceRows(segment: Segment, capturedIds: readonly (string | undefined)[], rows: Rows): void {
+    const isKept = (row: number) => row >= capturedIds.length || capturedIds[row] !== undefined;
+    const ids = segment.ids.filter((_, row) => isKept(row));
+    assert(ids.length === rows.count, 'a snapshot with another number of rows than were captured');
+    // FAISS knows rows by position: its index stays unless a row moved.
+    const hasMoved = ids.length < segment.ids.length;
+    if (hasMoved && rows.snapshotRows !== undefined) {
+      segment.payloadIndex.reorder(Uint32Array.from([...segment.ids.keys()].filter(isKept)));
+      segment.replaceIndex(FlatIndex.read(rows.snapshotRows.files.vectors, this.dim, rows.snapshotCount));
       ids.forEach((id, row) => {
-        if (id !== undefined) this.#slots.set(id, toSlot(shard.modality, row));
+        if (id !== undefined) this.#slots.set(id, toSlot(segment.modality, row));
       });
     }
-    shard.rows = rows;
-    shard.ids = ids;
-    shard.dead = ids.reduce((count, id) => count + (id === undefined ? 1 : 0), 0);
+    segment.rows = rows;
+    segment.ids = ids;
+    segment.tombstones = ids.reduce((count, id) => count + (id === undefined ? 1 : 0), 0);
   }
 
   close(): void {
-    for (const shard of Object.values(this.shards)) shard.rows.close();
+    for (const segment of Object.values(this.segments)) segment.rows.close();
   }
 }
 
-/** Rows taken over between two turns of the event loop. */
-const SLICE_ROWS = 4096;
-const SLOT_BASE = 4;
-const toSlot = (modality: Modality, row: number): number => row * SLOT_BASE + MODALITY_CODES[modality];
+const toSlot = (modality: Modality, row: number): number => row * MODALITY_CODES_END + codeOf(modality);

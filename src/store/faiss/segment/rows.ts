@@ -1,11 +1,11 @@
 import { assert } from '../../../lib/assert.js';
 import { floats } from '../ann/flat-index.js';
 import { Arena } from './arena.js';
-import type { BaseRows, Lines } from './snapshot-rows.js';
+import type { MetadataLines, SnapshotRows } from './snapshot-rows.js';
 
 /**
- * Vectors and metadata by row number: first the rows of the last snapshot, on disk, then those
- * written since, in memory outside the JavaScript heap. Rows are only ever appended.
+ * Vectors and metadata by row number: first the rows of the last snapshot, on disk, then the
+ * rows after them, in memory outside the JavaScript heap. Rows are only ever appended.
  */
 export class Rows {
   readonly #tail = new Arena();
@@ -14,15 +14,15 @@ export class Rows {
 
   constructor(
     readonly dim: number,
-    readonly base: BaseRows | undefined,
+    readonly snapshotRows: SnapshotRows | undefined,
   ) {}
 
-  get baseCount(): number {
-    return this.base?.count ?? 0;
+  get snapshotCount(): number {
+    return this.snapshotRows?.count ?? 0;
   }
 
   get count(): number {
-    return this.baseCount + this.#starts.length;
+    return this.snapshotCount + this.#starts.length;
   }
 
   /** @returns the number of the new row */
@@ -36,44 +36,48 @@ export class Rows {
   /** The float32 bytes of consecutive rows, all in the snapshot or all after it. */
   vectors(from: number, count: number): Buffer {
     assert(from >= 0 && from + count <= this.count, `rows ${from} to ${from + count} of ${this.count}`);
-    if (this.base !== undefined && from + count <= this.baseCount) return this.base.vectors(from, count);
+    if (this.snapshotRows !== undefined && from + count <= this.snapshotCount)
+      return this.snapshotRows.vectors(from, count);
     if (count === 1) return this.#tail.view(this.#start(from), 4 * this.dim);
     return Buffer.concat(Array.from({ length: count }, (_, i) => this.vectors(from + i, 1)));
   }
 
-  /** The floats of one row, to be looked at before the next call. */
+  /** The floats of one row, valid until the next call. */
   peek(row: number): Float32Array {
-    if (this.base !== undefined && row < this.baseCount) return this.base.peek(row);
+    if (this.snapshotRows !== undefined && row < this.snapshotCount) return this.snapshotRows.peek(row);
     return floats(this.vectors(row, 1));
   }
 
-  /** Metadata as UTF-8 JSON. The caller knows the id of the row. */
+  /** Metadata as UTF-8 JSON. @param id of the row, which says where in its line the metadata starts */
   metadata(row: number, id: string): Buffer {
-    if (this.base !== undefined && row < this.baseCount) return this.base.metadata(row, id);
-    const bytes = this.#metadataBytes[row - this.baseCount];
+    if (this.snapshotRows !== undefined && row < this.snapshotCount) return this.snapshotRows.metadata(row, id);
+    const bytes = this.#metadataBytes[row - this.snapshotCount];
     assert(bytes !== undefined, `row ${row} of ${this.count}`);
     return this.#tail.view(this.#start(row) + 4 * this.dim, bytes);
   }
 
-  /** Appends rows of another, which must have come after its snapshot. */
+  /** Appends rows of another collection of rows that are not in its snapshot. */
   appendFrom(other: Rows, from: number, until: number): void {
-    assert(from >= other.baseCount && until <= other.count, 'rows to take over that are not in memory');
-    // Such rows need no id to find their metadata.
+    assert(from >= other.snapshotCount && until <= other.count, 'rows to append that are not in memory');
+    // In memory, metadata is found without the id.
     for (let row = from; row < until; row++) this.append(other.vectors(row, 1), other.metadata(row, ''));
   }
 
-  /** The sidecar's lines of consecutive rows, all in the snapshot. */
-  lines(from: number, count: number): Lines {
-    assert(this.base !== undefined && from + count <= this.baseCount, 'lines of rows that are not in the snapshot');
-    return this.base.lines(from, count);
+  /** The metadata lines of consecutive rows, all in the snapshot. */
+  lines(from: number, count: number): MetadataLines {
+    assert(
+      this.snapshotRows !== undefined && from + count <= this.snapshotCount,
+      'lines of rows that are not in the snapshot',
+    );
+    return this.snapshotRows.lines(from, count);
   }
 
   close(): void {
-    this.base?.close();
+    this.snapshotRows?.close();
   }
 
   #start(row: number): number {
-    const start = this.#starts[row - this.baseCount];
+    const start = this.#starts[row - this.snapshotCount];
     assert(start !== undefined, `row ${row} of ${this.count}`);
     return start;
   }

@@ -1,19 +1,21 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import type { Modality } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
 import { flatRowOffset } from '../ann/faiss-flat-file.js';
+import { snapshotLayout } from '../snapshot/layout.js';
 import { metadataOfLine } from '../snapshot/metadata-line.js';
 
-/** Some lines, and where among their bytes the line of a row starts. */
-export interface Lines {
+/** Consecutive lines, and where among their bytes the line of a row starts. */
+export interface MetadataLines {
   bytes: Buffer;
   start: (row: number) => number;
 }
 
 /**
  * The rows of a snapshot, on disk: vectors in the FAISS file, metadata in the JSON Lines beside it.
- * In memory stands only where each line starts (8 bytes a row); the rest is the page cache's.
+ * Memory holds only where each line starts (8 bytes a row); the page cache holds the rest.
  */
-export class BaseRows {
+export class SnapshotRows {
   readonly #vectors: number;
   readonly #lines: number;
   readonly #floats: Float32Array;
@@ -21,7 +23,7 @@ export class BaseRows {
   readonly #peeked: Uint8Array;
 
   /**
-   * @param lineStarts byte at which each line starts, and at the end the length of the file
+   * @param lineStarts byte at which each line starts, and last the length of the file
    */
   constructor(
     readonly files: { vectors: string; lines: string },
@@ -43,14 +45,14 @@ export class BaseRows {
     return readExactly(this.#vectors, flatRowOffset(this.dim, from), 4 * this.dim * count);
   }
 
-  /** One row's floats, read without making anything: they stand until the next call. */
+  /** One row's floats, in a buffer that the next call overwrites. */
   peek(row: number): Float32Array {
     fill(this.#vectors, this.#peeked, flatRowOffset(this.dim, row));
     return this.#floats;
   }
 
-  /** Consecutive lines, read in one go. */
-  lines(from: number, count: number): Lines {
+  /** Consecutive lines, in one read. */
+  lines(from: number, count: number): MetadataLines {
     const start = this.#lineStart(from);
     const bytes = Buffer.allocUnsafe(this.#lineStart(from + count) - start);
     fill(this.#lines, bytes, start);
@@ -73,7 +75,13 @@ export class BaseRows {
   }
 }
 
-/** The bytes lie in memory of their own, so that floats among them are aligned. */
+/** Opens the files of one segment of the snapshot in `dir`. */
+export function openSnapshotRows(dir: string, modality: Modality, dim: number, lineStarts: Float64Array): SnapshotRows {
+  const files = snapshotLayout(dir);
+  return new SnapshotRows({ vectors: files.vectors(modality), lines: files.lines(modality) }, dim, lineStarts);
+}
+
+/** Allocates memory of its own, not a slice of Node's pool: floats in it are aligned. */
 function readExactly(fd: number, position: number, bytes: number): Buffer {
   const buffer = Buffer.from(new ArrayBuffer(bytes));
   fill(fd, buffer, position);

@@ -1,6 +1,6 @@
 /**
- * All ids in order, for paging. Additions gather until someone asks; removals are for the
- * reader to notice, since it looks each id up anyway.
+ * All ids in order, for paging. Added ids are sorted in when a page is next read; deleted ids stay until then,
+ * because readers look every id up anyway.
  */
 export class SortedIds {
   #sorted: string[] = [];
@@ -10,7 +10,10 @@ export class SortedIds {
     this.#added.push(id);
   }
 
-  /** The ids after `cursor` in order, some of which may be gone. @param exists drops the gone ones while merging */
+  /**
+   * The ids after `cursor` in order, some of which may be deleted.
+   * @param exists drops deleted ids whenever added ones are merged
+   */
   *after(cursor: string | undefined, exists: (id: string) => boolean): Generator<string> {
     if (this.#added.length > 0) this.#merge(exists);
     const sorted = this.#sorted;

@@ -3,44 +3,45 @@ import { crc32 } from 'node:zlib';
 import { assert } from '../../../lib/assert.js';
 import { writeFully } from '../../../lib/fs.js';
 
-/** What a file must be when it is read back. */
-export interface Seal {
+/** Length and CRC-32 of a file, as it must be when it is read back. */
+export interface Checksum {
   bytes: number;
   crc32: number;
 }
 
 const CHUNK_BYTES = 1 << 20;
 
-/** A file written once from front to back, its checksum taken on the way. */
-export class CheckedFile {
+/** A file written once from front to back, with its checksum computed on the way. */
+export class ChecksummedFile {
   readonly #handle: FileHandle;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
-  #seal: Seal = { bytes: 0, crc32: 0 };
+  #checksum: Checksum = { bytes: 0, crc32: 0 };
 
   private constructor(handle: FileHandle) {
     this.#handle = handle;
   }
 
-  static async create(file: string): Promise<CheckedFile> {
-    return new CheckedFile(await open(file, 'wx'));
+  static async create(file: string): Promise<ChecksummedFile> {
+    return new ChecksummedFile(await open(file, 'wx'));
   }
 
-  /** The bytes must not change until the next `await` of this has passed. */
+  /** Buffers the bytes, which must not change until a later `write` or `finish` resolves. */
   async write(bytes: Uint8Array): Promise<void> {
     this.#pending.push(bytes);
     this.#pendingBytes += bytes.length;
     if (this.#pendingBytes >= CHUNK_BYTES) await this.#flush();
   }
 
-  /** Makes the file durable. */
-  async finish(): Promise<Seal> {
+  /** Makes the file durable and closes it. @returns its checksum */
+  async finish(): Promise<Checksum> {
     await this.#flush();
     await this.#handle.sync();
     await this.#handle.close();
-    return this.#seal;
+    return this.#checksum;
   }
 
+  /** Closes the file without making it durable. */
   async abandon(): Promise<void> {
     await this.#handle.close().catch(() => {});
   }
@@ -49,21 +50,21 @@ export class CheckedFile {
     const bytes = Buffer.concat(this.#pending, this.#pendingBytes);
     this.#pending = [];
     this.#pendingBytes = 0;
-    await writeFully(this.#handle, bytes, this.#seal.bytes);
-    this.#seal = { bytes: this.#seal.bytes + bytes.length, crc32: crc32(bytes, this.#seal.crc32) };
+    await writeFully(this.#handle, bytes, this.#checksum.bytes);
+    this.#checksum = { bytes: this.#checksum.bytes + bytes.length, crc32: crc32(bytes, this.#checksum.crc32) };
   }
 }
 
 /**
- * Reads a sealed file from front to back and hands over its chunks; the last one has been
- * handed over before the checksum is known, so nothing may be concluded until this returns.
- * @throws Error when the file is not what was sealed
+ * Reads a file from front to back and verifies its checksum. The last chunk is passed on before the checksum is
+ * known, so callers must not use what they read until this resolves.
+ * @throws Error when the file is not the one the checksum was computed of
  */
-export async function readSealed(file: string, seal: Seal, onChunk?: (chunk: Buffer) => void): Promise<void> {
+export async function readVerified(file: string, expected: Checksum, onChunk?: (chunk: Buffer) => void): Promise<void> {
   const handle = await open(file, 'r');
   try {
     const { size } = await handle.stat();
-    assert(size === seal.bytes, `a snapshot file of ${size} bytes where ${seal.bytes} were written`);
+    assert(size === expected.bytes, `a snapshot file of ${size} bytes where ${expected.bytes} were written`);
     const buffer = Buffer.alloc(CHUNK_BYTES);
     let checksum = 0;
     for (let at = 0; at < size; ) {
@@ -74,22 +75,22 @@ export async function readSealed(file: string, seal: Seal, onChunk?: (chunk: Buf
       onChunk?.(chunk);
       at += bytesRead;
     }
-    assert(checksum === seal.crc32, 'a snapshot file whose checksum does not match');
+    assert(checksum === expected.crc32, 'a snapshot file whose checksum does not match');
   } finally {
     await handle.close();
   }
 }
 
-/** The seal of a file as it is. */
-export async function sealOf(file: string): Promise<Seal> {
+/** The checksum of a file as it is. */
+export async function checksumOf(file: string): Promise<Checksum> {
   const handle = await open(file, 'r');
   try {
-    const seal = { bytes: 0, crc32: 0 };
+    const checksum = { bytes: 0, crc32: 0 };
     for await (const chunk of handle.createReadStream({ autoClose: false })) {
-      seal.crc32 = crc32(chunk as Buffer, seal.crc32);
-      seal.bytes += (chunk as Buffer).length;
+      checksum.crc32 = crc32(chunk as Buffer, checksum.crc32);
+      checksum.bytes += (chunk as Buffer).length;
     }
-    return seal;
+    return checksum;
   } finally {
     await handle.close();
   }

@@ -1,23 +1,24 @@
 import path from 'node:path';
+import type { IndexKind } from '../../../common/index-kind.js';
 import type { Modality } from '../../../common/modality.js';
-import type { Approximation } from '../ann/index-kind.js';
 
 /**
- * The folder of an index. Generation g is a snapshot and the journal of what came after it;
+ * The folder of an index. Generation g is a snapshot and the write-ahead log of the writes after it;
  * generation 0 has no snapshot, because it starts empty.
  *
- *   index.json                 format, and the model whose vectors these are
- *   lock-<random>              who has the folder open
+ *   index.json                 format version, and the model whose vectors these are
+ *   lock-<random>              which process has the folder open
  *   originals/<ab>/<sha256>    files that items were made from, where they are kept
- *   journal-<g>                every write since snapshot g
- *   snapshot-<g>/manifest.json lengths and checksums of the files beside it:
+ *   journal-<g>                write-ahead log: every write since snapshot g
+ *   snapshot-<g>/manifest.json row counts, lengths and checksums of the files beside it:
  *     <modality>.faiss         vectors, a FAISS file
- *     <modality>.jsonl         ids and metadata, a line for each vector
- *     <modality>.<kind>.faiss  an approximate index of the vectors, built later; <modality>.<kind>.json seals it
+ *     <modality>.jsonl         ids and metadata, one line per vector
+ *     <modality>.<kind>.faiss  an approximate index of the vectors, built later
+ *     <modality>.<kind>.json   its length and checksum, written last
  */
 export const layout = (dir: string) => ({
   index: path.join(dir, 'index.json'),
-  journal: (generation: number) => path.join(dir, `journal-${pad(generation)}`),
+  wal: (generation: number) => path.join(dir, `journal-${pad(generation)}`),
   snapshot: (generation: number) => path.join(dir, `snapshot-${pad(generation)}`),
   originals: path.join(dir, 'originals'),
   scratch: (modality: Modality) => path.join(dir, `${modality}.tmp`),
@@ -29,16 +30,16 @@ export const snapshotLayout = (dir: string) => ({
   lines: (modality: Modality) => path.join(dir, `${modality}.jsonl`),
 });
 
-export const approximationLayout = (snapshotDir: string, modality: Modality, kind: Approximation) => ({
+export const builtIndexLayout = (snapshotDir: string, modality: Modality, kind: IndexKind) => ({
   index: path.join(snapshotDir, `${modality}.${kind}.faiss`),
   built: path.join(snapshotDir, `${modality}.${kind}.json`),
 });
 
-/** What a name in the folder is, or nothing where it is none of ours. */
-export function parseName(name: string): { kind: 'journal' | 'snapshot'; generation: number } | undefined {
+/** The write-ahead log or snapshot that a name in the folder belongs to; undefined for any other name. */
+export function parseName(name: string): { kind: 'wal' | 'snapshot'; generation: number } | undefined {
   const match = /^(journal|snapshot)-(\d{9})$/.exec(name);
   if (match === null) return undefined;
-  return { kind: match[1] as 'journal' | 'snapshot', generation: Number(match[2]) };
+  return { kind: match[1] === 'journal' ? 'wal' : 'snapshot', generation: Number(match[2]) };
 }
 
 /** Left by a crash in the middle of writing; never part of the index. */

@@ -2,8 +2,8 @@ import { assert } from '../../../lib/assert.js';
 import type { Metadata } from '../../vector-store.js';
 
 /**
- * A line of the metadata sidecar: `{"id":"...","metadata":{...}}`. Its fields stand in this order
- * and without spaces, so that the metadata of a known id is found without parsing.
+ * A line of a snapshot's metadata file: `{"id":"...","metadata":{...}}`. Its fields are in this order and without
+ * spaces, so that the metadata of a known id is found without parsing.
  */
 const HEAD = '{"id":';
 const MIDDLE = ',"metadata":';
@@ -19,7 +19,7 @@ export function metadataOfLine(line: Buffer, id: string): Buffer {
   return line.subarray(start, -2);
 }
 
-/** @throws Error when the line is not one of ours */
+/** @throws Error when the line has no id or no metadata */
 export function parseLine(line: Buffer): { id: string; metadata: Metadata } {
   const { id, metadata } = JSON.parse(line.toString()) as { id?: unknown; metadata?: Metadata };
   assert(typeof id === 'string' && metadata !== undefined, 'a metadata line without id or metadata');

@@ -1,23 +1,23 @@
 import { Problem } from '../../../common/errors.js';
-import { writeProblem } from '../../../lib/fs.js';
+import { writeProblem } from '../../disk-errors.js';
 import { LIMITS } from '../../limits.js';
-import type { Journal } from './wal.js';
+import type { WriteAheadLog } from './wal.js';
 
-/** A write that waits for its turn. */
+/** A write in the queue. */
 interface Entry {
   payload: Uint8Array;
   resolve: (result: number) => void;
   reject: (error: unknown) => void;
 }
 
-/** Work between two commits, when every earlier write has been applied. */
-interface Pause {
-  pause: () => Promise<void>;
+/** Work between two commits: every earlier write has been applied, no later one has been written. */
+interface Barrier {
+  run: () => Promise<void>;
 }
 
-export interface CommitterOptions {
-  journal: Journal;
-  /** Puts a durable payload into memory. @returns what the write reports */
+export interface GroupCommitOptions {
+  wal: WriteAheadLog;
+  /** Applies a durable payload to the state in memory. @returns the result of the write */
   apply: (payload: Uint8Array) => number;
   onCommit: (commit: { writes: number; bytes: number; durationMs: number }) => void;
 }
@@ -26,22 +26,22 @@ export interface CommitterOptions {
  * The one writer of an index. Writes that arrive while an fsync runs share the next one
  * (group commit); each is applied and acknowledged, in order, after its group is on the disk.
  */
-export class Committer {
-  journal: Journal;
-  readonly #apply: CommitterOptions['apply'];
-  readonly #onCommit: CommitterOptions['onCommit'];
-  readonly #queue: (Entry | Pause)[] = [];
+export class GroupCommit {
+  wal: WriteAheadLog;
+  readonly #apply: GroupCommitOptions['apply'];
+  readonly #onCommit: GroupCommitOptions['onCommit'];
+  readonly #queue: (Entry | Barrier)[] = [];
   #draining: Promise<void> | undefined;
 
-  constructor({ journal, apply, onCommit }: CommitterOptions) {
-    this.journal = journal;
+  constructor({ wal, apply, onCommit }: GroupCommitOptions) {
+    this.wal = wal;
     this.#apply = apply;
     this.#onCommit = onCommit;
   }
 
   /**
-   * @throws Problem `too_large`, `disk_full`, `store_unavailable`; the write then never happened
-   * @returns what applying it reports
+   * @returns the result of applying it
+   * @throws Problem `too_large`, `disk_full`, `store_unavailable`; the write then did not happen
    */
   async write(payload: Uint8Array): Promise<number> {
     checkSize(payload);
@@ -51,9 +51,9 @@ export class Committer {
     });
   }
 
-  /** A write worked out from the state that all earlier writes left; nothing to write resolves with 0. */
+  /** A write computed from the state after all earlier writes. @returns 0 where `work` has nothing to write */
   writeFromState(work: () => Promise<Uint8Array | undefined>): Promise<number> {
-    return this.paused(async () => {
+    return this.between(async () => {
       const payload = await work();
       if (payload === undefined) return 0;
       checkSize(payload);
@@ -63,15 +63,15 @@ export class Committer {
     });
   }
 
-  /** Runs a task while no write is under way. */
-  paused<T>(task: () => Promise<T>): Promise<T> {
+  /** Runs a task after every earlier write and before every later one. */
+  between<T>(task: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ pause: () => task().then(resolve, reject) });
+      this.#queue.push({ run: () => task().then(resolve, reject) });
       this.#start();
     });
   }
 
-  /** Resolves when everything handed over so far is done. */
+  /** Resolves when the queue is empty. */
   async idle(): Promise<void> {
     await this.#draining;
   }
@@ -84,18 +84,18 @@ export class Committer {
 
   async #drain(): Promise<void> {
     for (let head = this.#queue[0]; head !== undefined; head = this.#queue[0]) {
-      if ('pause' in head) {
+      if ('run' in head) {
         this.#queue.shift();
-        await head.pause();
+        await head.run();
       } else await this.#commit(this.#takeGroup());
     }
   }
 
-  /** The next writes that fit one frame. */
+  /** The next writes that fit into one frame. */
   #takeGroup(): Entry[] {
     const group: Entry[] = [];
     let bytes = 0;
-    for (let head = this.#queue[0]; head !== undefined && !('pause' in head); head = this.#queue[0]) {
+    for (let head = this.#queue[0]; head !== undefined && !('run' in head); head = this.#queue[0]) {
       bytes += head.payload.length;
       if (group.length > 0 && bytes > LIMITS.frameBytes) break;
       this.#queue.shift();
@@ -107,7 +107,7 @@ export class Committer {
   async #commit(group: readonly Entry[]): Promise<void> {
     const startedMs = performance.now();
     try {
-      await this.journal.append(group.map(({ payload }) => payload));
+      await this.wal.append(group.map(({ payload }) => payload));
     } catch (error) {
       const problem = writeProblem(error);
       for (const { reject } of group) reject(problem);
@@ -123,6 +123,6 @@ function checkSize({ length }: Uint8Array): void {
   if (length > LIMITS.frameBytes)
     throw new Problem(
       'too_large',
-      `One write may take ${LIMITS.frameBytes} bytes; this one takes ${length}. Divide it.`,
+      `One write may take ${LIMITS.frameBytes} bytes; this one takes ${length}. Divide it into several.`,
     );
 }

@@ -1,47 +1,34 @@
-import type { Modality } from '../../../common/modality.js';
+import { MAX_ID_BYTES } from '../../../common/item-id.js';
+import { codeOf, modalityOfCode } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
 import { LIMITS } from '../../limits.js';
-
-/** Stands in journals: a number, once given, stays. */
-export const MODALITY_CODES = { text: 0, image: 1, video: 2 } as const satisfies Record<Modality, number>;
-const MODALITY_OF_CODE = new Map<number, Modality>(
-  Object.entries(MODALITY_CODES).map(([name, code]) => [code, name as Modality]),
-);
+import type { EncodedItem } from '../../validate.js';
 
 const KIND = { upsert: 1, delete: 2 } as const;
 const HEAD_BYTES = 8; // kind u32, count u32
 const ITEM_HEAD_BYTES = 8; // modality u16, id bytes u16, metadata bytes u32
 
-/** An item on its way to the disk. */
-export interface Row {
-  id: string;
-  modality: Modality;
-  /** Metadata as UTF-8 JSON. */
-  metadata: Uint8Array;
-  /** float32, little-endian, `4 * dim` bytes. */
-  vector: Uint8Array;
-}
+export type Operation = { kind: 'upsert'; items: EncodedItem[] } | { kind: 'delete'; ids: string[] };
 
-export type Operation = { kind: 'upsert'; rows: Row[] } | { kind: 'delete'; ids: string[] };
-
-/** The bytes of an upsert: what the journal holds and what `decodeOperations` reads. */
-export function encodeUpsert(rows: readonly Row[]): Uint8Array<ArrayBuffer> {
-  const ids = rows.map(({ id }) => Buffer.from(id));
-  const bytes = rows.reduce(
-    (sum, row, i) => sum + ITEM_HEAD_BYTES + (ids[i]?.length ?? 0) + row.metadata.length + row.vector.length,
+/** The bytes of an upsert: what the write-ahead log holds and `decodeOperations` reads. */
+export function encodeUpsert(items: readonly EncodedItem[]): Uint8Array<ArrayBuffer> {
+  const ids = items.map(({ id }) => Buffer.from(id));
+  const bytes = items.reduce(
+    (sum, item, i) => sum + ITEM_HEAD_BYTES + (ids[i]?.length ?? 0) + item.metadata.length + item.vector.length,
     HEAD_BYTES,
   );
   const writer = new Writer(bytes);
-  writer.u32(KIND.upsert).u32(rows.length);
-  rows.forEach((row, i) => {
+  writer.u32(KIND.upsert).u32(items.length);
+  items.forEach((item, i) => {
     const id = ids[i] as Buffer;
-    assert(id.length <= LIMITS.idBytes && row.metadata.length <= LIMITS.metadataBytes, 'an item over its limits');
-    writer.u16(MODALITY_CODES[row.modality]).u16(id.length).u32(row.metadata.length);
-    writer.bytes(id).bytes(row.metadata).bytes(row.vector);
+    assert(id.length <= MAX_ID_BYTES && item.metadata.length <= LIMITS.metadataBytes, 'an item over its limits');
+    writer.u16(codeOf(item.modality)).u16(id.length).u32(item.metadata.length);
+    writer.bytes(id).bytes(item.metadata).bytes(item.vector);
   });
   return writer.done();
 }
 
+/** The bytes of a delete. */
 export function encodeDelete(ids: readonly string[]): Uint8Array<ArrayBuffer> {
   const encoded = ids.map((id) => Buffer.from(id));
   const writer = new Writer(encoded.reduce((sum, id) => sum + 2 + id.length, HEAD_BYTES));
@@ -53,7 +40,7 @@ export function encodeDelete(ids: readonly string[]): Uint8Array<ArrayBuffer> {
 export const isUpsert = (payload: Uint8Array): boolean => new Reader(payload).u32() === KIND.upsert;
 
 /**
- * The operations of a payload, in order. Rows are views into it.
+ * The operations of a payload, in order. Metadata and vectors are views into it.
  * @throws Error when the bytes are not what the encoders write
  */
 export function* decodeOperations(payload: Uint8Array, dim: number): Generator<Operation> {
@@ -61,18 +48,22 @@ export function* decodeOperations(payload: Uint8Array, dim: number): Generator<O
   while (!reader.atEnd) {
     const kind = reader.u32();
     const count = reader.u32();
-    if (kind === KIND.upsert) yield { kind: 'upsert', rows: times(count, () => readRow(reader, dim)) };
+    if (kind === KIND.upsert) yield { kind: 'upsert', items: times(count, () => readItem(reader, dim)) };
     else if (kind === KIND.delete) yield { kind: 'delete', ids: times(count, () => reader.text(reader.u16())) };
-    else assert(false, `operation of unknown kind ${kind}`);
+    else assert(false, `an operation of unknown kind ${kind}`);
   }
 }
 
-function readRow(reader: Reader, dim: number): Row {
-  const modality = MODALITY_OF_CODE.get(reader.u16());
+function readItem(reader: Reader, dim: number): EncodedItem {
+  const code = reader.u16();
+  const modality = modalityOfCode(code);
   const idBytes = reader.u16();
   const metadataBytes = reader.u32();
-  assert(modality !== undefined, 'operation of unknown modality');
-  assert(idBytes <= LIMITS.idBytes && metadataBytes <= LIMITS.metadataBytes, 'a stored item over its limits');
+  assert(
+    modality !== undefined,
+    `the write-ahead log has items of modality code ${code}, which this version does not know. Run the version that wrote them.`,
+  );
+  assert(idBytes <= MAX_ID_BYTES && metadataBytes <= LIMITS.metadataBytes, 'a stored item over its limits');
   const id = reader.text(idBytes);
   return { id, modality, metadata: reader.bytes(metadataBytes), vector: reader.bytes(4 * dim) };
 }
@@ -88,7 +79,7 @@ class Writer {
   #at = 0;
 
   constructor(bytes: number) {
-    // A buffer of its own, not a slice of Node's pool: it is handed to another thread.
+    // Not a slice of Node's pool: the buffer is transferred to another thread.
     this.#buffer = Buffer.from(new ArrayBuffer(bytes));
   }
 
@@ -146,7 +137,7 @@ class Reader {
 
   #advance(length: number): number {
     const from = this.#at;
-    assert(from + length <= this.#buffer.length, 'an operation that ends too early');
+    assert(from + length <= this.#buffer.length, 'an operation that is cut short');
     this.#at = from + length;
     return from;
   }

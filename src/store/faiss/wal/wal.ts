@@ -10,53 +10,53 @@ import { LIMITS } from '../../limits.js';
  *   magic u32 | payload bytes u32 | sequence u64 | crc32 of the 12 bytes before it and the payload u32 | payload
  *
  * The next frame is written only after the last one is on the disk, so a crash can tear only
- * the very end of the newest journal. Sequence numbers run on without a gap across journals.
+ * the very end of the newest log. Sequence numbers continue without a gap from one log to the next.
  */
 const MAGIC = 0x314a534f; // "OSJ1"
 const HEAD_BYTES = 20;
 
-/** Where a journal ends: what the next frame continues from. */
-export interface JournalEnd {
+/** Where a log ends, and the sequence number of its last frame. */
+export interface WalEnd {
   bytes: number;
   sequence: number;
 }
 
-/** The writing end of a journal. One `append` at a time. */
-export class Journal {
+/** The writing end of a write-ahead log. One `append` at a time. */
+export class WriteAheadLog {
   #handle: FileHandle;
-  #end: JournalEnd;
-  /** The disk refused even to take a failed write back: only a restart can tell what it holds. */
+  #end: WalEnd;
+  /** Set when a failed write could not be rolled back: only recovery can tell what the file holds. */
   #broken: unknown;
 
-  private constructor(handle: FileHandle, end: JournalEnd) {
+  private constructor(handle: FileHandle, end: WalEnd) {
     this.#handle = handle;
     this.#end = end;
   }
 
-  /** A new, empty journal. The caller syncs the folder. */
-  static async create(file: string, lastSequence: number): Promise<Journal> {
-    return new Journal(await open(file, 'wx'), { bytes: 0, sequence: lastSequence });
+  /** Creates an empty log. The caller syncs the folder. */
+  static async create(file: string, lastSequence: number): Promise<WriteAheadLog> {
+    return new WriteAheadLog(await open(file, 'wx'), { bytes: 0, sequence: lastSequence });
   }
 
-  /** Goes on with a journal that was read to its end; what a crash tore off beyond it is cut. */
-  static async resume(file: string, end: JournalEnd): Promise<Journal> {
+  /** Continues a log that was read to its end; a torn frame after that is cut off. */
+  static async resume(file: string, end: WalEnd): Promise<WriteAheadLog> {
     const handle = await open(file, 'r+');
     const { size } = await handle.stat();
-    assert(size >= end.bytes, 'a journal that shrank while it was opened');
+    assert(size >= end.bytes, 'a write-ahead log that shrank while it was opened');
     if (size > end.bytes) {
       await handle.truncate(end.bytes);
       await handle.sync();
     }
-    return new Journal(handle, end);
+    return new WriteAheadLog(handle, end);
   }
 
-  get end(): Readonly<JournalEnd> {
+  get end(): Readonly<WalEnd> {
     return this.#end;
   }
 
   /**
    * Makes one frame durable.
-   * @throws the error of the disk; the journal then ends where it ended before
+   * @throws the error of the disk; the log then ends where it ended before
    */
   async append(payload: readonly Uint8Array[]): Promise<void> {
     if (this.#broken !== undefined) throw this.#broken;
@@ -66,13 +66,13 @@ export class Journal {
       await writeFully(this.#handle, frame, this.#end.bytes);
       await this.#handle.datasync();
     } catch (error) {
-      await this.#takeBack();
+      await this.#rollBack();
       throw error;
     }
     this.#end = { bytes: this.#end.bytes + frame.length, sequence };
   }
 
-  async #takeBack(): Promise<void> {
+  async #rollBack(): Promise<void> {
     try {
       await this.#handle.truncate(this.#end.bytes);
       await this.#handle.sync();
@@ -104,24 +104,25 @@ function encodeFrame(sequence: number, payload: readonly Uint8Array[]): Buffer {
 
 const frameChecksum = (frame: Buffer): number => crc32(frame.subarray(HEAD_BYTES), crc32(frame.subarray(4, 16)));
 
-/** What reading a journal found. `torn` bytes at its end were never acknowledged. */
-export interface JournalReading {
-  end: JournalEnd;
+/** What reading a log found. */
+export interface WalReading {
+  end: WalEnd;
+  /** Bytes of a torn frame at its end, which was never acknowledged. */
   tornBytes: number;
 }
 
 /**
- * Reads a journal, verifying every frame, and hands each payload over in order.
+ * Reads a log, verifying every frame, and passes each payload on in order.
  *
- * @param lastSequence of the journal or snapshot before it
- * @param newest only the newest journal may end in a torn frame
- * @throws Error when a frame that was once acknowledged is damaged
+ * @param lastSequence of the log or snapshot before it
+ * @param newest only the newest log may end in a torn frame
+ * @throws Error when an acknowledged frame is damaged
  */
-export async function readJournal(
+export async function readWal(
   file: string,
   { lastSequence, newest }: { lastSequence: number; newest: boolean },
   onPayload: (payload: Buffer) => void,
-): Promise<JournalReading> {
+): Promise<WalReading> {
   const handle = await open(file, 'r');
   try {
     const { size } = await handle.stat();
@@ -141,30 +142,31 @@ export async function readJournal(
   }
 }
 
-/** The payload of the frame that starts at `end`, or nothing where no whole, right frame does. */
-async function readFrame(handle: FileHandle, size: number, end: JournalEnd): Promise<Buffer | undefined> {
+/** The payload of the frame at `end`; undefined where there is no whole, undamaged frame. */
+async function readFrame(handle: FileHandle, size: number, end: WalEnd): Promise<Buffer | undefined> {
   if (size - end.bytes < HEAD_BYTES) return undefined;
   const head = Buffer.alloc(HEAD_BYTES);
   await handle.read(head, 0, HEAD_BYTES, end.bytes);
   const bytes = head.readUInt32LE(4);
-  const plausible =
+  const isPlausible =
     head.readUInt32LE(0) === MAGIC &&
     bytes > 0 &&
     bytes <= LIMITS.frameBytes &&
     bytes <= size - end.bytes - HEAD_BYTES &&
     head.readBigUInt64LE(8) === BigInt(end.sequence + 1);
-  if (!plausible) return undefined;
+  if (!isPlausible) return undefined;
   const frame = Buffer.allocUnsafe(HEAD_BYTES + bytes);
   await handle.read(frame, 0, frame.length, end.bytes);
   return frame.readUInt32LE(16) === frameChecksum(frame) ? frame.subarray(HEAD_BYTES) : undefined;
 }
 
 /**
- * Tells a torn end from damage in the middle: after a torn frame comes nothing, because the
- * next one is written only when the last one is safe.
+ * Tells a torn end from damage in the middle: no frame follows a torn one, because the next frame is written only
+ * after the last one is on the disk.
+ * @throws Error when acknowledged frames follow
  */
-async function assertTorn(handle: FileHandle, size: number, end: JournalEnd, newest: boolean): Promise<void> {
-  assert(newest, `a closed journal is damaged at byte ${end.bytes}`);
+async function assertTorn(handle: FileHandle, size: number, end: WalEnd, newest: boolean): Promise<void> {
+  assert(newest, `a closed write-ahead log is damaged at byte ${end.bytes}`);
   const rest = Buffer.alloc(Math.min(size - end.bytes, LIMITS.frameBytes + 2 * HEAD_BYTES));
   await handle.read(rest, 0, rest.length, end.bytes);
   const magic = Buffer.alloc(4);
@@ -172,6 +174,6 @@ async function assertTorn(handle: FileHandle, size: number, end: JournalEnd, new
   for (let at = rest.indexOf(magic); at !== -1 && at + HEAD_BYTES <= rest.length; at = rest.indexOf(magic, at + 1)) {
     const sequence = Number(rest.readBigUInt64LE(at + 8));
     const whole = await readFrame(handle, size, { bytes: end.bytes + at, sequence: sequence - 1 });
-    assert(whole === undefined, `the journal is damaged at byte ${end.bytes}, and acknowledged writes follow`);
+    assert(whole === undefined, `the write-ahead log is damaged at byte ${end.bytes}, and acknowledged writes follow`);
   }
 }

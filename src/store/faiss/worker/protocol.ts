@@ -1,22 +1,65 @@
 import { Problem, type ProblemCode } from '../../../common/errors.js';
-import type { Counts, Filter } from '../../vector-store.js';
-import type { EngineOptions, RawListOptions, RawPage } from '../engine.js';
-import type { EventName, IndexEvents, LogLevel } from '../events.js';
-import type { RawHit, RawQuery } from '../query/query-batcher.js';
-import type { RawItem } from './raw.js';
+import type { IndexKind } from '../../../common/index-kind.js';
+import type { Modality } from '../../../common/modality.js';
+import type { LogLevel } from '../../../lib/logger.js';
+import type { EventName, IndexEvents } from '../../events.js';
+import type { Counts, Filter, ModelBinding } from '../../vector-store.js';
 
-/** What the service asks of the index thread, and what it gets back. */
+/** What the worker needs to open an index. */
+export interface OpenOptions {
+  dir: string;
+  binding: ModelBinding;
+  /** Write-ahead log bytes that call for a snapshot; a large index waits until they are half of its vectors. */
+  snapshotBytes: number;
+  /** The index for segments of at least `minRows` in a snapshot; absent for exact search. */
+  approximateIndex?: { kind: IndexKind; minRows: number } | undefined;
+}
+
+/** An item as it travels to another thread: metadata and original as JSON text, which the receiver parses once. */
+export interface SerializedItem {
+  id: string;
+  modality: Modality;
+  metadata: string;
+}
+
+export interface EngineQuery {
+  /** Unit vector `[dim]`. */
+  vector: Float32Array;
+  k: number;
+  modality?: Modality | undefined;
+  filter?: Filter | undefined;
+}
+
+export interface SerializedHit extends SerializedItem {
+  score: number;
+}
+
+export interface EngineListOptions {
+  limit: number;
+  /** The last id of the page before. */
+  after?: string | undefined;
+  modality?: Modality | undefined;
+  filter?: Filter | undefined;
+}
+
+export interface SerializedPage {
+  items: SerializedItem[];
+  /** The last id examined, where there are more. */
+  next?: string;
+}
+
+/** The requests to the index worker, and their results. */
 export interface Methods {
-  open: (options: Omit<EngineOptions, 'log' | 'events'>) => void;
+  open: (options: OpenOptions) => void;
   write: (payload: Uint8Array) => number;
   deleteWhere: (filter: Filter) => number;
-  get: (id: string) => (RawItem & { vector: Float32Array }) | undefined;
-  list: (options: RawListOptions) => RawPage;
-  search: (query: RawQuery) => RawHit[];
+  get: (id: string) => (SerializedItem & { vector: Float32Array }) | undefined;
+  list: (options: EngineListOptions) => SerializedPage;
+  search: (query: EngineQuery) => SerializedHit[];
   count: () => Counts;
   refersTo: (files: readonly string[]) => boolean[];
   snapshot: () => void;
-  settled: () => void;
+  idle: () => void;
   close: () => void;
 }
 
@@ -24,7 +67,7 @@ export type Method = keyof Methods;
 export type Argument<M extends Method> = Parameters<Methods[M]>[0];
 export type Result<M extends Method> = ReturnType<Methods[M]>;
 
-/** `store` tells the open indexes of one thread apart, `call` the questions under way. */
+/** `store` identifies an open index of the worker, `call` a request in progress. */
 export type Request = {
   [M in Method]: { store: number; call: number; method: M; argument: Argument<M> };
 }[Method];
@@ -37,7 +80,7 @@ export type Reply =
 
 export type EventOf<E extends EventName> = Parameters<NonNullable<IndexEvents[E]>>[0];
 
-/** An error in a form that crosses threads and stays a `Problem`. */
+/** An error in a form that can be posted to another thread and turned into a `Problem` again. */
 export type Failure =
   | { code: ProblemCode; detail: string; extensions: Record<string, unknown>; cause?: unknown }
   | { error: unknown };

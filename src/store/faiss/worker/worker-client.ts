@@ -1,15 +1,16 @@
 import { Worker } from 'node:worker_threads';
 import { Problem } from '../../../common/errors.js';
+import type { Logger } from '../../../lib/logger.js';
+import type { IndexEvents } from '../../events.js';
 import { LIMITS } from '../../limits.js';
-import type { IndexEvents, Logger } from '../events.js';
 import { type Argument, fromFailure, type Method, type Reply, type Request, type Result } from './protocol.js';
 
 const ENTRY = new URL('./worker-main.js', import.meta.url);
 
 /**
- * One thread for FAISS and its BLAS, unless the environment says otherwise: the matrices of a
- * search are so small that threads spend more time waiting for each other than they save.
- * Both libraries read this when they are loaded, that is when the first index is opened.
+ * One thread for FAISS and its BLAS, unless the environment sets another number: the matrices of a search are so
+ * small that synchronizing threads costs more time than they save. Both libraries read the variable when they are
+ * loaded, which is when the first index is opened.
  */
 process.env.OMP_NUM_THREADS ??= '1';
 
@@ -19,8 +20,8 @@ interface Listener {
 }
 
 /**
- * Replies handed out in one turn of the event loop. Searches are answered together, and each answer is
- * followed by the work of a whole request: all at once they would keep everybody else waiting.
+ * Replies delivered in one turn of the event loop. The worker answers searches in batches, and the rest of its
+ * request follows each reply: delivered all at once they would delay every other request.
  */
 const REPLIES_PER_TURN = 4;
 
@@ -29,50 +30,53 @@ interface Pending {
   reject: (error: unknown) => void;
 }
 
-/** The thread that holds every index of this process; it runs while one is open. */
-let shared: IndexThread | undefined;
+/** The worker that holds every index of this process; it runs while one is open. */
+let sharedWorker: IndexWorker | undefined;
 
-/** A handle of one index in the index thread. */
-export interface Channel {
-  /** @param transfer buffers that move instead of being copied */
+/** The connection to one index of the worker. */
+export interface IndexClient {
+  /**
+   * @param transfer buffers that are moved instead of copied
+   * @throws what the engine throws; Problem `overloaded`, or `store_unavailable` once the worker has ended
+   */
   call<M extends Method>(method: M, argument: Argument<M>, transfer?: ArrayBuffer[]): Promise<Result<M>>;
-  /** Gives the thread up; the last one to leave ends it. */
-  leave(): Promise<void>;
+  /** Disconnects; the last client to do so ends the worker. */
+  disconnect(): Promise<void>;
 }
 
-export function joinThread(listener: Listener): Channel {
-  shared ??= new IndexThread((ended) => {
-    if (shared === ended) shared = undefined;
+export function connectWorker(listener: Listener): IndexClient {
+  sharedWorker ??= new IndexWorker((ended) => {
+    if (sharedWorker === ended) sharedWorker = undefined;
   });
-  return shared.join(listener);
+  return sharedWorker.join(listener);
 }
 
-class IndexThread {
+class IndexWorker {
   readonly #worker = new Worker(ENTRY, { name: 'index' });
   readonly #listeners = new Map<number, Listener>();
   readonly #pending = new Map<number, Pending>();
-  readonly #onEnd: (ended: IndexThread) => void;
+  readonly #onEnd: (ended: IndexWorker) => void;
   readonly #replies: Reply[] = [];
-  #stores = 0;
-  #calls = 0;
+  #storeCount = 0;
+  #callCount = 0;
   #failure: Problem | undefined;
 
-  constructor(onEnd: (ended: IndexThread) => void) {
+  constructor(onEnd: (ended: IndexWorker) => void) {
     this.#onEnd = onEnd;
     this.#worker.on('message', (reply: Reply) => {
       this.#replies.push(reply);
-      if (this.#replies.length === 1) setImmediate(() => this.#handOut());
+      if (this.#replies.length === 1) setImmediate(() => this.#deliver());
     });
     this.#worker.on('error', (error) => this.#fail(error));
-    this.#worker.on('exit', () => this.#fail(new Error('index: the thread has ended')));
+    this.#worker.on('exit', () => this.#fail(new Error('index: the worker has ended')));
   }
 
-  join(listener: Listener): Channel {
-    const store = ++this.#stores;
+  join(listener: Listener): IndexClient {
+    const store = ++this.#storeCount;
     this.#listeners.set(store, listener);
     return {
       call: (method, argument, transfer = []) => this.#call(store, method, argument, transfer),
-      leave: async () => {
+      disconnect: async () => {
         this.#listeners.delete(store);
         if (this.#listeners.size > 0) return;
         this.#onEnd(this);
@@ -91,15 +95,15 @@ class IndexThread {
     if (this.#pending.size >= LIMITS.pendingCalls)
       return Promise.reject(new Problem('overloaded', 'The index has too many requests waiting. Try again shortly.'));
     return new Promise((resolve, reject) => {
-      const call = ++this.#calls;
+      const call = ++this.#callCount;
       this.#pending.set(call, { resolve, reject });
       this.#worker.postMessage({ store, call, method, argument } as Request, transfer);
     });
   }
 
-  #handOut(): void {
+  #deliver(): void {
     for (const reply of this.#replies.splice(0, REPLIES_PER_TURN)) this.#receive(reply);
-    if (this.#replies.length > 0) setImmediate(() => this.#handOut());
+    if (this.#replies.length > 0) setImmediate(() => this.#deliver());
   }
 
   #receive(reply: Reply): void {
@@ -115,11 +119,11 @@ class IndexThread {
     else listener?.events[reply.name]?.(reply.event as never);
   }
 
-  /** Nothing can be acknowledged any more: whoever waits learns it, and so does whoever comes. */
+  /** Fails every pending and every later call: nothing can be acknowledged any more. */
   #fail(error: unknown): void {
     if (this.#failure !== undefined) return;
     for (const reply of this.#replies.splice(0)) this.#receive(reply);
-    // Whoever opens an index from now on gets another thread.
+    // An index opened from now on gets a new worker.
     this.#onEnd(this);
     this.#failure = new Problem(
       'store_unavailable',
@@ -129,6 +133,6 @@ class IndexThread {
     );
     for (const { reject } of this.#pending.values()) reject(this.#failure);
     this.#pending.clear();
-    for (const { logger } of this.#listeners.values()) logger.error({ err: error }, 'index: the thread has stopped');
+    for (const { logger } of this.#listeners.values()) logger.error({ err: error }, 'index: the worker has stopped');
   }
 }

@@ -1,11 +1,12 @@
-/** The index thread: FAISS blocks whoever calls it, so every index of the process lives here. */
+/** The index worker: FAISS blocks the thread that calls it, so every index of the process is in this one. */
 import { parentPort } from 'node:worker_threads';
 import { assert } from '../../../lib/assert.js';
+import type { LogLevel } from '../../../lib/logger.js';
+import type { EventName } from '../../events.js';
 import { Engine } from '../engine.js';
-import type { EventName, LogLevel } from '../events.js';
 import { type EventOf, type Method, type Reply, type Request, type Result, toFailure } from './protocol.js';
 
-assert(parentPort !== null, 'the index thread was started as a program');
+assert(parentPort !== null, 'the index worker must be started as a worker thread');
 const port = parentPort;
 
 const engines = new Map<number, Engine>();
@@ -21,7 +22,7 @@ port.on('message', (request: Request) => {
 async function answer(request: Request): Promise<Result<Method>> {
   if (request.method === 'open') return open(request);
   const engine = engines.get(request.store);
-  assert(engine !== undefined, 'not open');
+  assert(engine !== undefined, 'a request to an index that is not open');
   switch (request.method) {
     case 'write':
       return engine.write(request.argument);
@@ -39,8 +40,8 @@ async function answer(request: Request): Promise<Result<Method>> {
       return engine.refersTo(request.argument);
     case 'snapshot':
       return engine.snapshot();
-    case 'settled':
-      return engine.settled();
+    case 'idle':
+      return engine.idle();
     case 'close':
       engines.delete(request.store);
       return engine.close();
@@ -61,7 +62,7 @@ async function open({ store, argument }: Extract<Request, { method: 'open' }>): 
       onSearchBatch: event('onSearchBatch'),
       onCommit: event('onCommit'),
       onSnapshot: event('onSnapshot'),
-      onApproximation: event('onApproximation'),
+      onIndexInstalled: event('onIndexInstalled'),
       onReleased: event('onReleased'),
     },
   });

@@ -1,0 +1,151 @@
+import { readdir, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { syncDir } from '../../../lib/fs.js';
+import type { Logger } from '../../../lib/logger.js';
+import type { IndexEvents } from '../../events.js';
+import type { Collection } from '../segment/collection.js';
+import type { GroupCommit } from '../wal/group-commit.js';
+import { WriteAheadLog } from '../wal/wal.js';
+import { layout, parseName } from './layout.js';
+import { writeSnapshot } from './writer.js';
+
+/** Tombstones that call for a snapshot, once they are a quarter of a segment's rows. */
+const TOMBSTONES_MIN = 4096;
+
+export interface SnapshotSchedulerOptions {
+  dir: string;
+  collection: Collection;
+  groupCommit: GroupCommit;
+  /** Write-ahead log bytes that call for a snapshot; a large index waits until they are half of its vectors. */
+  snapshotBytes: number;
+  /** Of the newest write-ahead log. */
+  generation: number;
+  /** Of the snapshot served from; 0 where there is none. */
+  snapshotGeneration: number;
+  /** Write-ahead log bytes that no snapshot holds yet. */
+  walBytes: number;
+  log: Logger;
+  onSnapshot: IndexEvents['onSnapshot'];
+  /** Receives the folder of each snapshot that is served from now on. */
+  onInstalled: (snapshotDir: string) => void;
+}
+
+/** Decides when a snapshot is due, takes it while reads and writes continue, and removes what it replaces. */
+export class SnapshotScheduler {
+  readonly #options: SnapshotSchedulerOptions;
+  #generation: number;
+  #snapshotGeneration: number;
+  #walBytes: number;
+  /** After a failed snapshot: no other one before the write-ahead log has grown to this. */
+  #retryBytes = 0;
+  #running: Promise<void> | undefined;
+
+  constructor(options: SnapshotSchedulerOptions) {
+    this.#options = options;
+    this.#generation = options.generation;
+    this.#snapshotGeneration = options.snapshotGeneration;
+    this.#walBytes = options.walBytes;
+  }
+
+  /** Folder of the snapshot served from, where there is one. */
+  get currentDir(): string | undefined {
+    return this.#snapshotGeneration === 0 ? undefined : layout(this.#options.dir).snapshot(this.#snapshotGeneration);
+  }
+
+  /** Counts the bytes of a commit. */
+  committed(bytes: number): void {
+    this.#walBytes += bytes;
+    this.snapshotIfDue();
+  }
+
+  snapshotIfDue(): void {
+    if (this.#running !== undefined || this.#walBytes < this.#retryBytes) return;
+    const { collection, snapshotBytes } = this.#options;
+    const storedBytes = collection.size * 4 * collection.dim;
+    const isWalLong = this.#walBytes > Math.max(snapshotBytes, storedBytes / 2);
+    const hasManyTombstones = Object.values(collection.segments).some(
+      ({ tombstones, ids }) => tombstones > TOMBSTONES_MIN && tombstones > ids.length / 4,
+    );
+    if (isWalLong || hasManyTombstones) void this.snapshot();
+  }
+
+  /** Takes a snapshot now, whether or not one is due. Resolves when it is done or has failed. */
+  async snapshot(): Promise<void> {
+    // Several callers may wait for the same one: after it, only the first of them starts its own at once.
+    while (this.#running !== undefined) await this.#running;
+    this.#running = this.#take().finally(() => {
+      this.#running = undefined;
+    });
+    await this.#running;
+  }
+
+  /** Resolves when no snapshot is being taken. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  /** Starts a new write-ahead log, writes what was before it as a snapshot, and serves from that. */
+  async #take(): Promise<void> {
+    const { dir, collection, groupCommit, log, onSnapshot, onInstalled } = this.#options;
+    const startedMs = performance.now();
+    const items = collection.size;
+    try {
+      const { captured, coveredBytes } = await groupCommit.between(async () => {
+        await this.#rotateWal();
+        const lastSequence = groupCommit.wal.end.sequence;
+        return { captured: collection.capture(lastSequence), coveredBytes: this.#walBytes };
+      });
+      const generation = this.#generation;
+      const snapshotDir = layout(dir).snapshot(generation);
+      await collection.install(captured, await writeSnapshot(snapshotDir, captured));
+      await this.#removeBefore(this.#snapshotGeneration, generation);
+      this.#snapshotGeneration = generation;
+      this.#walBytes -= coveredBytes;
+      this.#retryBytes = 0;
+      onInstalled(snapshotDir);
+      const durationMs = performance.now() - startedMs;
+      onSnapshot?.({ ok: true, items, durationMs });
+      log.info({ items, generation, durationMs: Math.round(durationMs) }, 'index: snapshot written');
+    } catch (error) {
+      this.#retryBytes = this.#walBytes + this.#options.snapshotBytes;
+      onSnapshot?.({ ok: false, items, durationMs: performance.now() - startedMs });
+      log.error(
+        { err: error },
+        'index: a snapshot could not be written; the write-ahead log keeps every write, and the next attempt follows when it has grown',
+      );
+    }
+  }
+
+  async #rotateWal(): Promise<void> {
+    const { dir, groupCommit } = this.#options;
+    const old = groupCommit.wal;
+    groupCommit.wal = await createWal(dir, this.#generation + 1, old.end.sequence);
+    this.#generation += 1;
+    await old.close();
+  }
+
+  /** Keeps the snapshot before the newest, and the write-ahead logs since, to fall back to. */
+  async #removeBefore(previous: number, newest: number): Promise<void> {
+    const { dir } = this.#options;
+    for (const name of await readdir(dir)) {
+      const parsed = parseName(name);
+      if (parsed === undefined || parsed.generation >= newest) continue;
+      const { kind, generation } = parsed;
+      const isSpare = kind === 'snapshot' ? generation === previous : generation >= previous;
+      if (!isSpare) await rm(path.join(dir, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/** Leaves no file behind when it fails: a newer write-ahead log says that the one before it is complete. */
+async function createWal(dir: string, generation: number, lastSequence: number): Promise<WriteAheadLog> {
+  const file = layout(dir).wal(generation);
+  try {
+    const wal = await WriteAheadLog.create(file, lastSequence);
+    await syncDir(dir);
+    return wal;
+  } catch (error) {
+    await rm(file, { force: true });
+    throw error;
+  }
+}

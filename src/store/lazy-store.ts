@@ -1,0 +1,42 @@
+import type { Counts, VectorStore } from './vector-store.js';
+
+/** Counting makes a Chroma server read every id, and metrics and health checks count often. */
+const COUNT_FRESH_MS = 15_000;
+/** Counts are kept for this many times as long as counting took, so that it takes at most a twentieth of the time. */
+const COUNT_FRESH_FACTOR = 20;
+
+/** A store that is opened at its first use, and again at the next use when that fails. Counts may be some seconds old. */
+export class LazyStore implements VectorStore {
+  private opening: Promise<VectorStore> | undefined;
+  private counted: { until: number; counts: Counts } | undefined;
+
+  constructor(private readonly open: () => Promise<VectorStore>) {}
+
+  private store(): Promise<VectorStore> {
+    this.opening ??= this.open().catch((error: unknown) => {
+      this.opening = undefined;
+      throw error;
+    });
+    return this.opening;
+  }
+
+  upsert: VectorStore['upsert'] = async (items) => (await this.store()).upsert(items);
+  get: VectorStore['get'] = async (id) => (await this.store()).get(id);
+  delete: VectorStore['delete'] = async (ids) => (await this.store()).delete(ids);
+  deleteWhere: VectorStore['deleteWhere'] = async (filter) => (await this.store()).deleteWhere(filter);
+  list: VectorStore['list'] = async (options) => (await this.store()).list(options);
+  search: VectorStore['search'] = async (vector, options) => (await this.store()).search(vector, options);
+  count: VectorStore['count'] = async () => {
+    if (this.counted !== undefined && performance.now() < this.counted.until) return this.counted.counts;
+    const store = await this.store();
+    const startMs = performance.now();
+    const counts = await store.count();
+    const endMs = performance.now();
+    this.counted = { until: endMs + Math.max(COUNT_FRESH_MS, COUNT_FRESH_FACTOR * (endMs - startMs)), counts };
+    return counts;
+  };
+  close: VectorStore['close'] = async () => {
+    const opened = await this.opening?.catch(() => undefined);
+    await opened?.close();
+  };
+}

@@ -1,0 +1,26 @@
+import { LIMITS } from './limits.js';
+import type { ItemInfo, ListOptions, VectorStore } from './vector-store.js';
+
+/** Which items, and how many of them per page; the most that a store returns if nothing is said. */
+export type PageOptions = Omit<ListOptions, 'limit' | 'cursor'> & { limit?: number };
+
+/**
+ * Every page of a store, in order of id. Items added or deleted in the meantime may be included or not; no other
+ * item is missed or repeated.
+ */
+export async function* eachPage(
+  store: Pick<VectorStore, 'list'>,
+  { limit = LIMITS.pageItems, ...options }: PageOptions = {},
+): AsyncGenerator<ItemInfo[]> {
+  let cursor: string | undefined;
+  do {
+    const page = await store.list({ ...options, limit, ...(cursor === undefined ? {} : { cursor }) });
+    yield page.items;
+    cursor = page.nextCursor;
+  } while (cursor !== undefined);
+}
+
+/** Every item of a store, in order of id, as `eachPage` reads them. */
+export async function* eachItem(store: Pick<VectorStore, 'list'>, options?: PageOptions): AsyncGenerator<ItemInfo> {
+  for await (const items of eachPage(store, options)) yield* items;
+}
