@@ -2,6 +2,7 @@ import { createWriteStream } from 'node:fs';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Command } from 'commander';
+import { totalOf } from '../common/modality.js';
 import { exportLines } from '../store/export-import.js';
 import { openOwnStore } from './own-store.js';
 import { ProgressBar } from './progress-bar.js';
@@ -16,7 +17,7 @@ async function exportStore(file: string): Promise<number> {
   const store = await openOwnStore();
   try {
     const counts = await store.count();
-    const total = counts.text + counts.image + counts.video;
+    const total = totalOf(counts);
     const bar = new ProgressBar('exporting', total);
     const counted = new Transform({
       transform(line, _encoding, done) {

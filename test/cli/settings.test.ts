@@ -18,9 +18,9 @@ describe('the table of settings', () => {
     expect(() => withSettingsTable('# A')).toThrow('<!-- settings -->');
   });
 
-  // To bring the README up to date: npm run settings
-  it('is the one in the README', async () => {
-    const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-    expect(withSettingsTable(readme)).toBe(readme);
+  // To bring the page up to date: npm run settings
+  it('is the one in docs/configuration.md', async () => {
+    const page = await readFile(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
+    expect(withSettingsTable(page)).toBe(page);
   });
 });
