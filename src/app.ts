@@ -11,6 +11,7 @@ import { putItemsRoutes } from '../routes/put-items.js';
 import { retrieveRoutes } from '../routes/retrieve.js';
 import { rolloutRoutes } from '../routes/rollout.js';
 import { serveAdmin } from './admin-app.js';
+import { MODEL_HEADER } from './common/headers.js';
 import type { Config } from './config.js';
 import { listOf } from './http/api-keys.js';
 import { describeRoutes } from './http/openapi/plugin.js';
@@ -100,6 +101,6 @@ async function openToPages(app: FastifyInstance, origins: readonly string[]): Pr
   await app.register(cors, {
     origin: [...origins],
     methods: ['GET', 'HEAD', 'POST', 'DELETE'],
-    exposedHeaders: ['x-request-id', 'x-onespace-model', 'server-timing', 'retry-after', 'location'],
+    exposedHeaders: ['x-request-id', MODEL_HEADER, 'server-timing', 'retry-after', 'location'],
   });
 }

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { DTYPES } from './inference/worker/worker-handle.js';
+import { DTYPES } from './common/dtype.js';
 import { APPROXIMATIONS } from './store/faiss/ann/index-kind.js';
 
 const integer = (value: number, minimum: number, maximum: number, description: string) =>

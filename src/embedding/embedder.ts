@@ -9,7 +9,7 @@ import { type MediaLimits, mediaLimits } from '../media/limits.js';
 import type { Upload } from '../media/upload.js';
 import type { Ffmpeg } from '../media/video/ffmpeg.js';
 import { distinguishesRoles, type ModelManifest } from '../models/manifest.js';
-import type { RecordStage } from '../observability/metrics.js';
+import type { RecordStage } from '../observability/stage.js';
 import type { Embedding } from './embedding.js';
 import type { Cache } from './embedding-cache.js';
 

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import { ROLLOUT_KEY_HEADER } from '../common/headers.js';
 import type { ServedModel } from '../serving/served-model.js';
 
 declare module 'fastify' {
@@ -8,9 +9,6 @@ declare module 'fastify' {
     answeredBy: string | undefined;
   }
 }
-
-/** Header of a reply: name and revision of the model that answered. */
-export const MODEL_HEADER = 'x-onespace-model';
 
 export const ModelName = Type.String({
   minLength: 1,
@@ -33,9 +31,6 @@ export function chosenModel({ server, query }: FastifyRequest, inBody?: string):
 /** Whether a request names a model, in its body or its query. */
 export const isModelNamed = ({ query }: FastifyRequest, inBody?: string): boolean =>
   (inBody ?? (query as { model?: string }).model) !== undefined;
-
-/** Header of a request: searches with the same key are answered by the same model during a rollout. */
-export const ROLLOUT_KEY_HEADER = 'x-rollout-key';
 
 /** What decides, during a rollout, which model answers: the key that the caller gives, or the request's id. */
 export function rolloutKey({ headers, id }: FastifyRequest): string {

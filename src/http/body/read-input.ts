@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Static, TObject, TSchema } from 'typebox';
 import { Problem } from '../../common/errors.js';
-import { HOP_HEADER } from '../../common/headers.js';
+import { FORWARDED_HEADER } from '../../common/headers.js';
 import type { EmbedOptions } from '../../embedding/embedder.js';
 import type { Role } from '../../inference/encoder.js';
 import { ByteBudget } from '../../inputs/byte-budget.js';
@@ -22,7 +22,7 @@ export const embedOptions = (
   signal: clientSignal,
   record: (stage, modality, seconds) => record(stage, modality, seconds, id),
   role,
-  forwarded: headers[HOP_HEADER] !== undefined,
+  forwarded: headers[FORWARDED_HEADER] !== undefined,
 });
 
 /** How what stands in the JSON body of this request is opened. */

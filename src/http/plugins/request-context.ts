@@ -1,8 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from '../../common/errors.js';
-import type { RecordStage } from '../../observability/metrics.js';
-import { MODEL_HEADER } from '../model-selection.js';
+import { MODEL_HEADER } from '../../common/headers.js';
+import type { RecordStage } from '../../observability/stage.js';
 
 declare module 'fastify' {
   interface FastifyRequest {

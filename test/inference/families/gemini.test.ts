@@ -189,7 +189,7 @@ describe('the encoder', () => {
   it('does not take a vector of another length', async () => {
     google.faults.push({ dim: 256 });
     await expect(encode()).rejects.toMatchObject({
-      detail: 'The Gemini API answered with 256 numbers instead of 768.',
+      detail: 'The Gemini API returned 256 numbers instead of 768.',
     });
   });
 
