@@ -54,7 +54,7 @@ const frame = (value: number, timeSeconds = 0) => ({
 const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * (b[i] ?? 0), 0);
 
 describe('EncoderPool', () => {
-  it('gives unit vectors of the model dimension, with the time they took', async () => {
+  it('returns unit vectors of the model dimension, and records the time of each stage', async () => {
     const seconds = new Map<string, number>();
     const { encode } = await start();
     const { vector } = await encode(textOf('a red car'), undefined, (stage, _, s) => seconds.set(stage, s));
@@ -65,7 +65,7 @@ describe('EncoderPool', () => {
     expect(seconds.get('inference')).toBeGreaterThan(0);
   });
 
-  it('gives each caller its own vector, the same in a batch with padding as alone', async () => {
+  it('returns each caller its own vector, the same in a batch with padding as alone', async () => {
     const { encode, metrics } = await start();
     const inputs = [
       ...Array.from({ length: 40 }, (_, i) => textOf(`number ${i} ${'and more '.repeat(i % 7)}`)),
@@ -89,14 +89,14 @@ describe('EncoderPool', () => {
     expect((batches ?? 0) - (batchesAlone ?? 0)).toBeLessThan(inputs.length / 2);
   });
 
-  it('tells the order of frames apart: time is a dimension', async () => {
+  it('distinguishes the order of frames: time is a dimension', async () => {
     const { encode } = await start();
     const video = (values: number[]) => inputOf({ frames: values.map((value, t) => frame(value, t)) });
     const [up, down] = await Promise.all([video([0, 80, 160, 240]), video([240, 160, 80, 0])].map((v) => encode(v)));
     expect(dot(up?.vector as Float32Array, down?.vector as Float32Array)).toBeLessThan(0.999);
   });
 
-  it('refuses at once what its queue cannot take, and counts it', async () => {
+  it('refuses inputs at once when its queue is full, and counts them', async () => {
     const { encode, metrics } = await start({ maxQueue: 2, maxSize: 1 });
     const outcomes = await Promise.allSettled(Array.from({ length: 20 }, (_, i) => encode(textOf(`text ${i}`))));
     const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
@@ -144,7 +144,7 @@ describe('EncoderPool', () => {
     expect(pool.isReady).toBe(true);
   });
 
-  it('fails the one input that the model cannot take, not those that shared its batch', async () => {
+  it('fails the one input that the model cannot run, not those that shared its batch', async () => {
     const poison = textOf('a fish');
     const prepare: typeof family.prepare = (parts, role) => {
       const prepared = family.prepare(parts, role);
@@ -166,7 +166,7 @@ describe('EncoderPool', () => {
     });
   });
 
-  it('gives nearly the same vectors in 8-bit integers', async () => {
+  it('returns nearly the same vectors in 8-bit integers', async () => {
     const inputs = ['a red car', '一只猫', 'something else that is longer'].map(textOf);
     const exact = await (async () => {
       const { pool, encode } = await start();
@@ -181,7 +181,7 @@ describe('EncoderPool', () => {
     }
   });
 
-  it('says which device failed and why when none runs the model', async () => {
+  it('names each device and why it failed when none runs the model', async () => {
     const noGraph = { ...model.manifest, graphs: { fp32: model.manifest.tokenizer } };
     const broken = await open('fp32', { ...model, manifest: noGraph });
     await expect(start({}, broken)).rejects.toThrow(/No device runs the model \(cpu: /);

@@ -137,7 +137,7 @@ describe('a file that is not pinned', () => {
   it('is downloaded from the commit of a branch', async () => {
     await pullTiny({ model: manifestOf(files, { unpinned, revision: 'main' }) });
     expect(server.seen.map((one) => one.path)).toContain('/api/models/acme/tiny/revision/main');
-    expect(server.asked('tokenizer.json')[0]?.path).toBe(`/acme/tiny/resolve/${COMMIT}/tokenizer.json`);
+    expect(server.requestsFor('tokenizer.json')[0]?.path).toBe(`/acme/tiny/resolve/${COMMIT}/tokenizer.json`);
   });
 
   it('is found on any page of the listing', async () => {
@@ -157,7 +157,7 @@ describe('a connection that breaks', () => {
     server.fault(VISION, ...Array.from({ length: 6 }, () => ({ cutAfter: 50_000 })));
     await pullTiny();
     expect(await isRight(VISION)).toBe(true);
-    expect(server.asked(VISION).map(({ range }) => range)).toEqual([
+    expect(server.requestsFor(VISION).map(({ range }) => range)).toEqual([
       undefined,
       ...[50, 100, 150, 200, 250, 300].map((kb) => `bytes=${kb}000-`),
     ]);
@@ -172,7 +172,7 @@ describe('a connection that breaks', () => {
 
     server.seen.length = 0;
     expect((await pullTiny()).fetched.map(({ file }) => file)).toEqual([VISION]);
-    expect(server.asked(VISION).map(({ range }) => range)).toEqual(['bytes=150000-']);
+    expect(server.requestsFor(VISION).map(({ range }) => range)).toEqual(['bytes=150000-']);
     expect(await isRight(VISION)).toBe(true);
   });
 
@@ -197,7 +197,7 @@ describe('a connection that breaks', () => {
     server.fault(VISION, { silentAfter: 100_000 });
     await pullTiny({ idleTimeoutMs: 300 });
     expect(notices).toEqual([expect.stringMatching(/nothing arrived for 0.3 s/)]);
-    expect(server.asked(VISION).map(({ range }) => range)).toEqual([undefined, 'bytes=100000-']);
+    expect(server.requestsFor(VISION).map(({ range }) => range)).toEqual([undefined, 'bytes=100000-']);
   });
 });
 
@@ -233,7 +233,7 @@ describe('a hub that refuses', () => {
   it('for longer than the policy allows is not waited for', async () => {
     server.fault(VISION, { status: 429, headers: { 'retry-after': '86400' } });
     await expect(pullTiny()).rejects.toThrow('429');
-    expect(server.asked(VISION)).toHaveLength(1);
+    expect(server.requestsFor(VISION)).toHaveLength(1);
   });
 
   it('because it fails (5xx) is asked again', async () => {
