@@ -1,11 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { DTYPES } from './common/dtype.js';
 import { INDEX_KINDS } from './common/index-kind.js';
-
-/** Numeric formats of a model's weights: floats of 32 or 16 bits, integers of 8 or 4 bits. */
-export const DTYPES = ['fp32', 'fp16', 'q8', 'q4'] as const;
-export type Dtype = (typeof DTYPES)[number];
 
 const integer = (value: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum, description });

@@ -10,7 +10,7 @@ import * as ort from 'onnxruntime-node';
 import { graphPath } from '../../dist/src/inference/families/unified/family.js';
 import { Serializer } from '../../dist/src/inference/families/unified/serializer.js';
 import { collate } from '../../dist/src/inference/families/unified/token-sequence.js';
-import { RUNTIME_OPTIONS } from '../../dist/src/inference/worker/ort-options.js';
+import { ORT_SESSION_OPTIONS } from '../../dist/src/inference/worker/ort-options.js';
 import { decodeMedia } from '../../dist/src/media/decode.js';
 import { Ffmpeg } from '../../dist/src/media/video/ffmpeg.js';
 import { openModel } from '../../dist/src/models/catalog.js';
@@ -21,7 +21,7 @@ const threads = availableParallelism();
 if (workerData?.graphPath) {
   const session = await ort.InferenceSession.create(workerData.graphPath, {
     intraOpNumThreads: threads,
-    extra: { session: { disable_quant_qdq: '1', ...RUNTIME_OPTIONS } },
+    extra: { session: { disable_quant_qdq: '1', ...ORT_SESSION_OPTIONS } },
   });
   parentPort.on('message', async (batch) => {
     const { size, textLength, patchCount } = batch;

@@ -2,7 +2,7 @@ import { copyFile, mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
 import { type Config, loadConfig } from '../config.js';
-import { asBytes } from '../lib/format-bytes.js';
+import { formatBytes } from '../lib/format-bytes.js';
 import {
   findModel,
   listModels as listAll,
@@ -13,12 +13,11 @@ import {
 } from '../models/catalog.js';
 import { dtypesOf, type HubDtype, isPinned } from '../models/files/pins.js';
 import { removeFiles } from '../models/files/remove.js';
-import { type CheckedFile, checkFiles, isFetched, pinsFor } from '../models/files/verify.js';
-import { FolderSource, HubSource, type Source } from '../models/hub/file-source.js';
-import { HubConnection } from '../models/hub/http-client.js';
-import { Hub } from '../models/hub/hub-api.js';
+import { type CheckedFile, checkFiles, isDownloaded, pinsFor } from '../models/files/verify.js';
+import { type FileSource, FolderSource, HubSource } from '../models/hub/file-source.js';
+import { HttpClient } from '../models/hub/http-client.js';
+import { HUB_RETRY_POLICY, HubApi } from '../models/hub/hub-api.js';
 import { pull } from '../models/hub/pull.js';
-import { PATIENCE } from '../models/hub/retry.js';
 import type { HubManifest } from '../models/manifest.js';
 import { ProgressBar } from './progress-bar.js';
 
@@ -74,7 +73,7 @@ async function pullModel(name: string, options: PullOptions): Promise<string> {
   const dtype = options.dtype ?? config.DTYPE;
   const sourceOf = (missing: readonly string[], commit: string | undefined) =>
     options.from === undefined ? openHub(manifest, config, missing, commit) : new FolderSource(options.from);
-  const progressOf = (bytes: number) => new ProgressBar(`pulling ${name}`, bytes, asBytes);
+  const progressOf = (bytes: number) => new ProgressBar(`pulling ${name}`, bytes, formatBytes);
   const { fetched, kept } = await pull({ model: manifest, dir, dtype }, sourceOf, progressOf);
   const count = `${fetched.length + kept} files are here and verified, ${fetched.length} of them new`;
   return `${name} (${dtype}): ${count}. Start it: MODEL=${name} DTYPE=${dtype} npm start`;
@@ -96,13 +95,13 @@ async function verifyModels(name?: string): Promise<{ lines: string[]; isRight: 
 /** Deletes the files of a model. @returns the disk space freed, in words */
 async function removeModel(name: string): Promise<string> {
   const { manifest, dir } = asFetched(await findModel(name, modelFolders(loadConfig(process.env))));
-  return `${asBytes(await removeFiles(manifest, dir))} freed`;
+  return `${formatBytes(await removeFiles(manifest, dir))} freed`;
 }
 
 async function rowOf({ manifest, dir }: Model): Promise<string[]> {
   const { name, dim, modalities, licence } = manifest;
   const unfetched = manifest.family === 'gemini' ? 'none: it runs at Google, with GEMINI_API_KEY' : 'here';
-  const files = isFetched(manifest)
+  const files = isDownloaded(manifest)
     ? await Promise.all(dtypesOf(manifest).map((dtype) => presence({ manifest, dir }, dtype)))
     : [unfetched];
   return [name, String(dim), modalities.join(' '), licence, files.join(', ')];
@@ -115,14 +114,14 @@ async function presence({ manifest, dir }: Model<HubManifest>, dtype: HubDtype):
   if (pins.every(([, pin], i) => isPinned(pin) && sizes[i] === pin.bytes)) return `${dtype} here`;
   const known = pins.every(([, pin]) => isPinned(pin));
   const bytes = pins.reduce((sum, [, { bytes = 0 }]) => sum + bytes, 0);
-  return `${dtype} ${known ? '' : '> '}${asBytes(bytes)}`;
+  return `${dtype} ${known ? '' : '> '}${formatBytes(bytes)}`;
 }
 
 const sizeOf = async (file: string): Promise<number> => (await stat(file).catch(() => undefined))?.size ?? 0;
 
 /** Checks the files of each precision of which at least one file is here. */
 async function checkedFiles({ manifest, dir }: Model): Promise<(CheckedFile & { model: string })[]> {
-  const dtypes = isFetched(manifest) ? await begunDtypes(manifest, dir) : [''];
+  const dtypes = isDownloaded(manifest) ? await begunDtypes(manifest, dir) : [''];
   const checked = new Map<string, CheckedFile>();
   for (const dtype of dtypes) for (const one of await checkFiles(manifest, dir, dtype)) checked.set(one.file, one);
   return [...checked.values()].map((one) => ({ ...one, model: manifest.name }));
@@ -137,14 +136,19 @@ async function begunDtypes(manifest: HubManifest, dir: string): Promise<HubDtype
   return begun;
 }
 
-function openHub({ name, source }: HubManifest, config: Config, missing: readonly string[], commit?: string): Source {
+function openHub(
+  { name, source }: HubManifest,
+  config: Config,
+  missing: readonly string[],
+  commit?: string,
+): FileSource {
   const { HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE } = config;
   if (HF_HUB_OFFLINE)
     throw new Error(
       `HF_HUB_OFFLINE is set, and files of ${name} are missing:\n\n${missing.map((file) => `    ${file}`).join('\n')}\n\n  ` +
         `Copy the files of ${source.repository} into a folder of this machine, then run: npx onespace models pull ${name} --from FOLDER`,
     );
-  return new HubSource(new Hub(new HubConnection(HF_ENDPOINT, HF_TOKEN), PATIENCE, say), source, commit);
+  return new HubSource(new HubApi(new HttpClient(HF_ENDPOINT, HF_TOKEN), HUB_RETRY_POLICY, say), source, commit);
 }
 
 /** Writes a line to stderr, over the progress bar of a terminal. */
@@ -176,6 +180,6 @@ async function ownFolder(name: string, config: Config): Promise<Model<HubManifes
 }
 
 function asFetched({ manifest, dir }: Model): Model<HubManifest> {
-  if (isFetched(manifest)) return { manifest, dir };
+  if (isDownloaded(manifest)) return { manifest, dir };
   throw new Error(`The model ${manifest.name} has no files to download.`);
 }

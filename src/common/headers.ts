@@ -1,3 +1,5 @@
+/** HTTP headers of our own, in lower case as Node gives them. */
+
 /** Of a reply: `name@revision` of the model that answered. */
 export const MODEL_HEADER = 'x-onespace-model';
 

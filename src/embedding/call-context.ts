@@ -1,6 +1,6 @@
 import type { Modality } from '../common/modality.js';
 import type { UploadScope } from '../inputs/upload-scope.js';
-import type { Stage } from '../observability/metrics.js';
+import type { Stage } from '../observability/stage.js';
 
 /** The request, or the background task, that work is done for. */
 export interface CallContext {

@@ -3,15 +3,15 @@ import { spawnSync } from 'node:child_process';
 /** An execution provider of ONNX Runtime. */
 export type Device = 'cpu' | 'webgpu' | 'cuda';
 
-/** Best first. Only `auto` may fall back; a device asked for by name must work. */
-const FALLBACK: readonly Device[] = ['cuda', 'webgpu', 'cpu'];
+const FASTEST_FIRST: readonly Device[] = ['cuda', 'webgpu', 'cpu'];
+const NVIDIA_SMI_TIMEOUT_MS = 5000;
 
-/** The devices to try, in order, for the setting `DEVICE`. */
+/** The devices to try, in order, for the setting `DEVICE`: only `auto` has alternatives, a named device must work. */
 export function devicesToTry(setting: Device | 'auto'): readonly Device[] {
   if (setting !== 'auto') return [setting];
-  return hasNvidiaGpu() ? FALLBACK : ['cpu'];
+  return hasNvidiaGpu() ? FASTEST_FIRST : ['cpu'];
 }
 
 function hasNvidiaGpu(): boolean {
-  return spawnSync('nvidia-smi', ['-L'], { timeout: 5000 }).status === 0;
+  return spawnSync('nvidia-smi', ['-L'], { timeout: NVIDIA_SMI_TIMEOUT_MS }).status === 0;
 }

@@ -1,25 +1,26 @@
 export interface BreakerOptions {
-  /** Failures in a row after which nobody is let through for a while. Default: 5. */
+  /** Failures in a row that open the breaker. Default: 5. */
   failuresMax?: number;
-  /** The while. Default: 5 s. */
+  /** How long it stays open. Default: 5 s. */
   openMs?: number;
-  /** The while doubles up to this, each time it did not help. Default: it stays the same. */
+  /** Upper bound of that time, which doubles each time the first call afterwards fails. Default: `openMs`. */
   openMaxMs?: number;
-  /** A clock that never goes back. */
+  /** A monotonic clock. */
   nowMs?: () => number;
 }
 
 /**
- * Spares what does not answer, and its callers the wait. After too many failures in a
- * row calls are refused at once; after a pause one call may try, and its outcome decides.
+ * Fails fast while a dependency is down. Failures in a row open the breaker; while it is open no call is made. When
+ * the time is over one call is admitted (half-open), and its outcome closes the breaker or opens it again.
  * Source: M. Nygard, Release It!, "Circuit Breaker".
  */
 export class CircuitBreaker {
+  /** Failures since the last success. A plain field: callers on a hot path read it without running code here. */
+  readonly failures: number = 0;
   readonly #failuresMax: number;
   readonly #openFirstMs: number;
   readonly #openMaxMs: number;
   readonly #nowMs: () => number;
-  #failures = 0;
   #openMs: number;
   #openUntilMs = 0;
 
@@ -31,17 +32,16 @@ export class CircuitBreaker {
     this.#nowMs = nowMs ?? (() => performance.now());
   }
 
-  /** Whether calls are let through. */
   get isClosed(): boolean {
-    return this.#failures < this.#failuresMax;
+    return this.failures < this.#failuresMax;
   }
 
-  /** How long nobody is let through from now on. */
+  /** Milliseconds until a call is admitted; 0 while the breaker is closed. */
   get remainingMs(): number {
     return this.isClosed ? 0 : Math.max(0, this.#openUntilMs - this.#nowMs());
   }
 
-  /** Whether a call may be made now. Who gets true after a pause is the one that tries. */
+  /** Whether a call may be made now. In the half-open state one caller gets true; the others wait for its outcome. */
   admits(): boolean {
     if (this.isClosed) return true;
     if (this.#nowMs() < this.#openUntilMs) return false;
@@ -50,24 +50,28 @@ export class CircuitBreaker {
   }
 
   succeeded(): void {
-    this.#failures = 0;
+    this.#count(0);
   }
 
   failed(): void {
-    this.#failures += 1;
+    this.#count(this.failures + 1);
     if (!this.isClosed) this.#open();
   }
 
-  /** Lets nobody through for a while, however few failures there were. */
+  /** Opens the breaker, however few failures there were. */
   trip(): void {
-    this.#failures = this.#failuresMax;
+    this.#count(this.#failuresMax);
     this.#open();
   }
 
-  /** What fails again soon after it was well gets the longer pause: else it would go to and fro. */
+  #count(failures: number): void {
+    (this as { failures: number }).failures = failures;
+  }
+
+  /** A dependency that fails again soon after it recovered gets the longer time: a flapping one is left alone. */
   #open(): void {
-    const wellForMs = this.#nowMs() - this.#openUntilMs;
-    const isFirst = this.#openUntilMs === 0 || wellForMs > this.#openMaxMs;
+    const recoveredForMs = this.#nowMs() - this.#openUntilMs;
+    const isFirst = this.#openUntilMs === 0 || recoveredForMs > this.#openMaxMs;
     this.#openMs = isFirst ? this.#openFirstMs : Math.min(2 * this.#openMs, this.#openMaxMs);
     this.#openUntilMs = this.#nowMs() + this.#openMs;
   }

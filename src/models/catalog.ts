@@ -6,30 +6,30 @@ import { Value } from 'typebox/value';
 import { requireFiles } from './files/verify.js';
 import { ModelManifest } from './manifest.js';
 
-/** A model by its manifest, and the folder of its files. */
+/** A model: its manifest, and the folder of its files. */
 export interface Model<Manifest extends ModelManifest = ModelManifest> {
   manifest: Manifest;
   dir: string;
 }
 
-/** Where models are looked for, and in which arithmetic one is to run; both from the settings. */
+/** The settings that models are opened by: a folder of models beside the package's own, and the dtype. */
 export interface ModelSettings {
   MODELS_DIR: string;
   DTYPE: string;
 }
 
-/** The models that come with the package: of the bundled one everything, of the others the manifests. */
+/** Folder of the package's models: the bundled one with its files, the others with their manifests only. */
 export const PACKAGE_MODELS = fileURLToPath(new URL('../../../models', import.meta.url));
 export const MANIFEST = 'model.json';
 
-/** The folders where a model is looked for by name; the first that has it counts. */
+/** The folders in which a model is looked up by name; the first one that has it is used. */
 export const modelFolders = ({ MODELS_DIR }: Pick<ModelSettings, 'MODELS_DIR'>): string[] =>
   MODELS_DIR === '' ? [PACKAGE_MODELS] : [MODELS_DIR, PACKAGE_MODELS];
 
 /**
- * A model whose files are here and what its manifest says.
+ * A model whose files are present and right.
  * @param nameOrPath a name, or the path of the model's folder
- * @throws Error when it is not there, or files are missing or damaged; then with the command that brings them
+ * @throws Error when there is no such model, or files are missing or damaged; with the command that downloads them
  */
 export async function openModel(nameOrPath: string, settings: ModelSettings): Promise<Model> {
   const model = await findModel(nameOrPath, modelFolders(settings));
@@ -38,8 +38,8 @@ export async function openModel(nameOrPath: string, settings: ModelSettings): Pr
 }
 
 /**
- * A model by its manifest alone; its files may still be elsewhere.
- * @throws Error when it is not there or its manifest is not valid
+ * A model by its manifest alone; its files may be missing.
+ * @throws Error when there is no such model, or its manifest is not valid
  */
 export async function findModel(nameOrPath: string, folders: readonly string[]): Promise<Model> {
   const isPath = path.isAbsolute(nameOrPath) || nameOrPath.startsWith('.');
@@ -51,12 +51,12 @@ export async function findModel(nameOrPath: string, folders: readonly string[]):
   throw new Error(`There is no model "${nameOrPath}". There are: ${known.join(', ')}.`);
 }
 
-/** Every model of some folders, by name. */
+/** Every model of the folders, ordered by name. */
 export async function listModels(folders: readonly string[]): Promise<Model[]> {
   const listed = await Promise.all(folders.map((folder) => readdir(folder).catch(() => [])));
   const names = [...new Set(listed.flat())].sort();
-  const there = names.filter((name) => folders.some((folder) => existsSync(path.join(folder, name, MANIFEST))));
-  return Promise.all(there.map((name) => findModel(name, folders)));
+  const found = names.filter((name) => folders.some((folder) => existsSync(path.join(folder, name, MANIFEST))));
+  return Promise.all(found.map((name) => findModel(name, folders)));
 }
 
 async function readManifest(file: string): Promise<ModelManifest> {

@@ -4,20 +4,20 @@ import { MODALITIES } from '../common/modality.js';
 const positive = Type.Integer({ minimum: 1 });
 const sha256 = Type.String({ pattern: '^[0-9a-f]{64}$' });
 
-/** A path within the model's folder, which it cannot lead out of. */
+/** A path within the model's folder; it cannot lead out of it. */
 const FilePath = Type.String({ pattern: '^(?!.*\\.\\.)[A-Za-z0-9_][A-Za-z0-9._/-]*$' });
 
-/** What every model says of itself. */
+/** Fields of every manifest. */
 const COMMON = {
   name: Type.String({ pattern: '^[a-z0-9][a-z0-9._-]*$' }),
   revision: Type.String({ minLength: 1, maxLength: 64 }),
   dim: positive,
-  /** Lengths to which a vector may be cut (and renormalised), longest first. */
+  /** Numbers to which a vector may be shortened (and scaled to norm 1 again), largest first. */
   matryoshka: Type.Array(positive),
   licence: Type.String(),
   description: Type.String(),
   modalities: Type.Array(Type.Enum([...MODALITIES])),
-  /** Whether time reaches the model as a dimension. */
+  /** Whether the model knows the order of frames. */
   temporal: Type.Boolean(),
 };
 
@@ -26,7 +26,7 @@ export const UnifiedManifest = Type.Object({
   ...COMMON,
   family: Type.Literal('unified'),
   files: Type.Record(Type.String(), Type.Object({ bytes: positive, sha256 })),
-  /** The graph for each arithmetic; they share their weights. */
+  /** The graph for each dtype; they share their weights. */
   graphs: Type.Object({ fp32: Type.String(), q8: Type.Optional(Type.String()) }),
   tokenizer: Type.String(),
   /** Pixels along a patch's edge. */
@@ -37,22 +37,22 @@ export const UnifiedManifest = Type.Object({
 });
 export type UnifiedManifest = Static<typeof UnifiedManifest>;
 
-/** Before a text goes to the model, `{text}` in one of these becomes it. */
+/** A template: `{text}` is replaced by the text that is embedded. */
 const Prompt = Type.String({ pattern: '\\{text\\}' });
 
-/** What models share whose files come from a hub and which `@huggingface/transformers` runs. */
+/** Fields of models whose files come from a hub and which `@huggingface/transformers` runs. */
 const HUB = {
   ...COMMON,
-  /** Where the files come from: a repository and the commit that is pinned. */
+  /** Where the files come from: a repository and the pinned commit. */
   source: Type.Object({
     repository: Type.String({ pattern: '^[\\w.-]+/[\\w.-]+$' }),
     revision: Type.String({ minLength: 1 }),
   }),
-  /** Every file, pinned; `{}` for one whose digest becomes known, and is locked, when it is fetched. */
+  /** Every file, pinned; `{}` for a file that is locked by its digest when it is first downloaded. */
   files: Type.Record(FilePath, Type.Object({ bytes: Type.Optional(positive), sha256: Type.Optional(sha256) }), {
     additionalProperties: false,
   }),
-  /** The files that each arithmetic needs besides those which all need; every one is listed in `files`. */
+  /** The files that one dtype needs besides those that every dtype needs; all of them are listed in `files`. */
   dtypes: Type.Partial(
     Type.Object({
       fp32: Type.Array(Type.String()),
@@ -63,29 +63,29 @@ const HUB = {
   ),
   prompts: Type.Object({ query: Prompt, document: Prompt }),
   text: Type.Object({ max_tokens: positive }),
-  /** Pictures go to the model's own processor as they are up to `max_side`; `max_tokens` is what one becomes. */
+  /** Images are given to the model's processor at their size, up to `max_side` pixels; one has up to `max_tokens`. */
   image: Type.Object({ max_side: positive, max_tokens: positive }),
-  /** Frames likewise; `max_tokens` is what one frame becomes. */
+  /** Frames of a video likewise; one frame has up to `max_tokens`. */
   video: Type.Object({ max_side: positive, max_tokens: positive, min_frames: positive, max_frames: positive }),
 };
 
-/** EmbeddingGemma 2: pictures and frames become soft tokens of one bidirectional transformer. */
+/** EmbeddingGemma 2: images and frames become soft tokens of one bidirectional transformer. */
 export const EmbeddingGemma2Manifest = Type.Object({ ...HUB, family: Type.Literal('embeddinggemma2') });
 export type EmbeddingGemma2Manifest = Static<typeof EmbeddingGemma2Manifest>;
 
-/** Two towers into one space: CLIP, SigLIP, jina-clip. A clip is the average of its frames. */
+/** Two towers into one space: CLIP, SigLIP, jina-clip. A video is the mean of its frames. */
 export const ClipManifest = Type.Object({ ...HUB, family: Type.Literal('clip') });
 export type ClipManifest = Static<typeof ClipManifest>;
 
-/** A model of the Gemini API: nothing of it is here. */
+/** A model of the Gemini API: it has no local files. */
 export const GeminiManifest = Type.Object({
   ...COMMON,
   family: Type.Literal('gemini'),
-  /** Its name there. */
+  /** Its name in the API. */
   api_model: Type.String(),
   prompts: Type.Object({ query: Prompt, document: Prompt }),
   text: Type.Object({ max_tokens: positive }),
-  /** Pictures are sent no larger than this; clips are sent as they are, and decoded here only to be checked. */
+  /** Images are sent no larger than this; videos are sent as uploaded, and decoded here only to be checked. */
   image: Type.Object({ max_side: positive, max_tokens: positive }),
   video: Type.Object({ max_side: positive, max_tokens: positive, min_frames: positive, max_frames: positive }),
 });
@@ -96,20 +96,23 @@ export type HubManifest = EmbeddingGemma2Manifest | ClipManifest;
 /** Models that run in this process. */
 export type LocalManifest = UnifiedManifest | HubManifest;
 
+/** Models that run behind an API. */
+export type ApiManifest = GeminiManifest;
+
 /** The contract of a model: the content of its `model.json`. */
 export const ModelManifest = Type.Union([UnifiedManifest, EmbeddingGemma2Manifest, ClipManifest, GeminiManifest]);
 export type ModelManifest = Static<typeof ModelManifest>;
 
-/** Most tokens of one sequence. */
+/** The most tokens of one sequence. */
 export function maxSequenceTokens(manifest: ModelManifest): number {
   const { text } = manifest;
   if (manifest.family === 'unified')
     return text.max_tokens + manifest.video.max_frames * (manifest.video.side / manifest.patch) ** 2;
-  // One sequence for all that is in the input; or the longest that a tower takes.
+  // EmbeddingGemma 2 reads an input as one sequence; a tower reads a text or an image.
   return manifest.family === 'embeddinggemma2' ? text.max_tokens : Math.max(text.max_tokens, manifest.image.max_tokens);
 }
 
-/** Whether the model embeds a question otherwise than a document. */
+/** Whether the model embeds a query differently from a document. */
 export const distinguishesRoles = (manifest: ModelManifest): boolean =>
   'prompts' in manifest && manifest.prompts.query !== manifest.prompts.document;
 

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 export interface GpuReading {
-  /** The GPU's number. */
+  /** Index of the GPU, as nvidia-smi counts. */
   gpu: string;
   usedBytes: number;
   totalBytes: number;
-  /** 0 to 1. */
+  /** Utilisation, 0 to 1. */
   busyRatio: number;
 }
 
@@ -14,17 +14,17 @@ const QUERY = ['--query-gpu=index,memory.used,memory.total,utilization.gpu', '--
 const MIB = 2 ** 20;
 const run = promisify(execFile);
 
-/** One reading serves the gauges of one scrape. */
+/** How long a reading is reused: the gauges of one scrape share it. */
 const FRESH_MS = 1000;
 let latest: { at: number; readings: Promise<GpuReading[]> } | undefined;
 
-/** What `nvidia-smi` says of each GPU; none where there is no `nvidia-smi`. */
+/** A reading of each GPU from `nvidia-smi`; empty where it is not installed. */
 export function readGpus(): Promise<GpuReading[]> {
-  if (latest === undefined || Date.now() - latest.at > FRESH_MS) latest = { at: Date.now(), readings: askNvidiaSmi() };
+  if (latest === undefined || Date.now() - latest.at > FRESH_MS) latest = { at: Date.now(), readings: runNvidiaSmi() };
   return latest.readings;
 }
 
-async function askNvidiaSmi(): Promise<GpuReading[]> {
+async function runNvidiaSmi(): Promise<GpuReading[]> {
   try {
     const { stdout } = await run('nvidia-smi', QUERY, { timeout: 2000 });
     return parseGpus(stdout);
@@ -33,7 +33,7 @@ async function askNvidiaSmi(): Promise<GpuReading[]> {
   }
 }
 
-/** Parses lines such as `0, 1523, 81559, 37`: index, MiB used, MiB in all, percent busy. */
+/** Parses lines such as `0, 1523, 81559, 37`: index, MiB used, MiB in total, percent utilisation. Others are skipped. */
 export function parseGpus(csv: string): GpuReading[] {
   return csv
     .trim()

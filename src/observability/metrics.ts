@@ -1,18 +1,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { MODALITIES, type Modality } from '../common/modality.js';
+import { MODALITIES } from '../common/modality.js';
 import type { GpuReading } from './gpu.js';
-import { type ModelInfo, ModelMetrics } from './model-metrics.js';
-
-/** The steps a request goes through; each is timed where it happens. */
-export type Stage = 'receive' | 'decode' | 'serialise' | 'queue' | 'inference' | 'replica' | 'search' | 'store';
-
-/** Hands the duration of a stage, in seconds, to whoever counts it. */
-export type RecordStage = (stage: Stage, modality: Modality, seconds: number) => void;
+import { type ModelInfo, ModelMetrics, type ModelSeries } from './model-metrics.js';
 
 const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-/** Everything the service tells Prometheus. */
-export class Metrics {
+/** The Prometheus series of the service. */
+export class Metrics implements ModelSeries {
   readonly registry = new Registry();
   private readonly registers = [this.registry];
 
@@ -39,7 +33,7 @@ export class Metrics {
   });
   readonly batchTokens = new Counter({
     name: 'onespace_batch_tokens_total',
-    help: 'Tokens the model has seen: real ones and padding.',
+    help: 'Tokens of forward passes, by kind: real or padding.',
     labelNames: ['kind', 'model'] as const,
     registers: this.registers,
   });
@@ -51,19 +45,19 @@ export class Metrics {
   });
   readonly workerRestarts = new Counter({
     name: 'onespace_worker_restarts_total',
-    help: 'Session threads that died and were replaced.',
+    help: 'Worker threads that exited and were replaced.',
     labelNames: ['model'] as const,
     registers: this.registers,
   });
   readonly deviceMoves = new Counter({
     name: 'onespace_device_moves_total',
-    help: 'How often the model went on elsewhere: after a failure, or back where it works again.',
+    help: 'Moves of a model to another device or upstream: failovers, and returns from them.',
     labelNames: ['from', 'to', 'model'] as const,
     registers: this.registers,
   });
   readonly cacheLookups = new Counter({
     name: 'onespace_cache_lookups_total',
-    help: 'Looks into the embedding cache by outcome: hit, disk_hit, shared (joined a computation under way), miss.',
+    help: 'Lookups in the embedding cache by outcome: hit, disk_hit, shared (joined a running computation), miss.',
     labelNames: ['outcome'] as const,
     registers: this.registers,
   });
@@ -77,33 +71,33 @@ export class Metrics {
   });
   readonly commitWrites = new Histogram({
     name: 'onespace_commit_writes',
-    help: 'Writes that shared one sync of the journal.',
+    help: 'Writes that shared one sync of the write-ahead log.',
     labelNames: ['model'] as const,
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
     registers: this.registers,
   });
   readonly commitSeconds = new Histogram({
     name: 'onespace_commit_seconds',
-    help: 'Time to make writes durable.',
+    help: 'Time of one commit, until its writes are durable.',
     labelNames: ['model'] as const,
     buckets: LATENCY_BUCKETS_SECONDS,
     registers: this.registers,
   });
   readonly recall = new Gauge({
     name: 'onespace_index_recall_at_10',
-    help: 'Share of the 10 nearest that an approximate index finds, against exact search.',
+    help: 'Fraction of the exact top 10 that an approximate index finds.',
     labelNames: ['modality', 'index', 'model'] as const,
     registers: this.registers,
   });
   readonly snapshots = new Counter({
     name: 'onespace_snapshots_total',
-    help: 'Snapshots of the index, by outcome; after a failure the journal grows until one succeeds.',
+    help: 'Snapshots of the index, by outcome; after a failure the write-ahead log grows until one succeeds.',
     labelNames: ['outcome', 'model'] as const,
     registers: this.registers,
   });
   private readonly modelInfo = new Gauge({
     name: 'onespace_model_info',
-    help: 'The models served; always 1.',
+    help: 'The served models; always 1.',
     labelNames: ['model', 'name', 'revision'] as const,
     registers: this.registers,
     collect: () => {
@@ -123,7 +117,7 @@ export class Metrics {
   });
   private readonly deviceUp = new Gauge({
     name: 'onespace_device_up',
-    help: 'Whether the model can run there, as far as is known: 0 after a failure.',
+    help: 'Whether a device or upstream accepts inputs: 0 after a failure, until it works again.',
     labelNames: ['device', 'model'] as const,
     registers: this.registers,
     collect: () => {
@@ -134,7 +128,7 @@ export class Metrics {
   });
   private readonly deviceUsed = new Gauge({
     name: 'onespace_device_used',
-    help: 'Where the model runs: 1 there, 0 elsewhere.',
+    help: 'Whether the model runs on a device or upstream now.',
     labelNames: ['device', 'model'] as const,
     registers: this.registers,
     collect: () => {
@@ -152,7 +146,7 @@ export class Metrics {
       const counted = await Promise.all([...this.models].map(async (model) => [model, await model.count()] as const));
       this.indexVectors.reset();
       for (const [{ model }, counts] of counted) {
-        // A store that cannot be reached has no size to tell; the other metrics have.
+        // The vectors of a store that cannot be reached are not counted; every other series is reported.
         if (counts === undefined) continue;
         for (const modality of MODALITIES) this.indexVectors.set({ modality, model }, counts[modality]);
       }
@@ -164,14 +158,14 @@ export class Metrics {
     collectDefaultMetrics({ register: this.registry });
   }
 
-  /** The measurements of one model, until they are closed. */
+  /** The measurements of one model; `close` removes its gauges. */
   openModel(info: ModelInfo): ModelMetrics {
     const metrics = new ModelMetrics(this, info, () => this.models.delete(metrics));
     this.models.add(metrics);
     return metrics;
   }
 
-  /** A number that is asked for when Prometheus asks. */
+  /** A gauge that is read at each scrape. */
   private watch(name: string, help: string, read: () => number): void {
     new Gauge({
       name,
@@ -185,7 +179,7 @@ export class Metrics {
 
   private readonly cacheBytes = new Gauge({
     name: 'onespace_cache_bytes',
-    help: 'What the embedding cache holds, in memory and on disk.',
+    help: 'Size of the embedding cache, by tier: memory or disk.',
     labelNames: ['tier'] as const,
     registers: this.registers,
     collect: () => {
@@ -194,15 +188,15 @@ export class Metrics {
   });
   private readonly cacheTiers = new Map<string, () => number>();
 
-  watchRequests(underWay: () => number): void {
-    this.watch('onespace_requests_under_way', 'Requests that hold a permit to use the model.', underWay);
+  watchRequests(inFlight: () => number): void {
+    this.watch('onespace_requests_under_way', 'Requests that are admitted and not yet answered.', inFlight);
   }
 
   watchCache(tier: 'memory' | 'disk', bytes: () => number): void {
     this.cacheTiers.set(tier, bytes);
   }
 
-  /** GPU memory and utilisation, where there is a GPU to ask; absent, not zero, where there is none. */
+  /** GPU memory and utilisation; without a GPU the series are absent, not zero. */
   watchGpus(read: () => Promise<GpuReading[]>): void {
     const watch = (name: string, help: string, value: (reading: GpuReading) => number) =>
       new Gauge({
@@ -214,8 +208,8 @@ export class Metrics {
           for (const reading of await read()) this.set({ gpu: reading.gpu }, value(reading));
         },
       });
-    watch('onespace_gpu_memory_used_bytes', 'GPU memory in use, by all processes.', ({ usedBytes }) => usedBytes);
-    watch('onespace_gpu_memory_total_bytes', 'Memory of the GPU.', ({ totalBytes }) => totalBytes);
-    watch('onespace_gpu_busy_ratio', 'Share of time the GPU was busy, 0 to 1.', ({ busyRatio }) => busyRatio);
+    watch('onespace_gpu_memory_used_bytes', 'GPU memory that all processes use.', ({ usedBytes }) => usedBytes);
+    watch('onespace_gpu_memory_total_bytes', 'Total memory of the GPU.', ({ totalBytes }) => totalBytes);
+    watch('onespace_gpu_busy_ratio', 'GPU utilisation, 0 to 1.', ({ busyRatio }) => busyRatio);
   }
 }

@@ -1,81 +1,99 @@
+import type { Counter, Gauge, Histogram } from 'prom-client';
 import { INDEX_KINDS } from '../common/index-kind.js';
 import { MODALITIES } from '../common/modality.js';
 import type { IndexEvents } from '../store/events.js';
 import type { Counts } from '../store/vector-store.js';
-import type { Metrics, RecordStage } from './metrics.js';
+import type { RecordStage } from './stage.js';
 
-/** Labels that say which model is served. */
+/** Labels that identify a served model. */
 export interface ModelInfo {
-  /** Name and revision as one word: the label `model` of every series. */
+  /** Name and revision in one string: the label `model` of every series. */
   model: string;
   name: string;
   revision: string;
 }
 
-/** How one of the places is where a model can run. */
+/** The state of one device, or upstream, on which a model can run. */
 export interface DeviceState {
   device: string;
-  /** Whether inputs may go there. */
+  /** Whether it accepts inputs. */
   isUp: boolean;
-  /** Whether they do. */
+  /** Whether the model runs there now. */
   isUsed: boolean;
 }
 
-/** What one model tells Prometheus. */
+/** The series that a model writes to. */
+export interface ModelSeries {
+  stageSeconds: Histogram<'stage' | 'modality' | 'model'>;
+  batchSize: Histogram<'model'>;
+  batchTokens: Counter<'kind' | 'model'>;
+  refused: Counter<'reason'>;
+  workerRestarts: Counter<'model'>;
+  deviceMoves: Counter<'from' | 'to' | 'model'>;
+  searchBatch: Histogram<'model'>;
+  commitWrites: Histogram<'model'>;
+  commitSeconds: Histogram<'model'>;
+  recall: Gauge<'modality' | 'index' | 'model'>;
+  snapshots: Counter<'outcome' | 'model'>;
+}
+
+/** The measurements of one model. What is measured per batch is bound to its labels once, here. */
 export class ModelMetrics {
+  /** Inputs of a forward pass. */
+  readonly batchSize: Histogram.Internal<'model'>;
+  /** Tokens of inputs. */
+  readonly realTokens: Counter.Internal;
+  /** Tokens of padding. */
+  readonly paddingTokens: Counter.Internal;
   queueLength = () => 0;
   devices: () => readonly DeviceState[] = () => [];
   private countVectors: (() => Promise<Counts>) | undefined;
 
-  /** @param onClose told when there is nothing more to measure */
+  /** @param onClose called when the model is closed */
   constructor(
-    private readonly all: Metrics,
+    private readonly series: ModelSeries,
     readonly info: ModelInfo,
     private readonly onClose: () => void,
   ) {
-    // A counter that is not there yet cannot be seen to rise.
-    all.workerRestarts.inc({ model: this.model }, 0);
+    const { model } = info;
+    this.batchSize = series.batchSize.labels({ model });
+    this.realTokens = series.batchTokens.labels({ kind: 'real', model });
+    this.paddingTokens = series.batchTokens.labels({ kind: 'padding', model });
+    // Prometheus sees the first increment only of a counter that already exists.
+    series.workerRestarts.inc({ model }, 0);
   }
 
   get model(): string {
     return this.info.model;
   }
 
-  /** Counts one forward pass: its inputs, their tokens, and the padding between them. */
-  observeBatch(size: number, tokens: number, padding: number): void {
-    const { all, model } = this;
-    all.batchSize.observe({ model }, size);
-    all.batchTokens.inc({ kind: 'real', model }, tokens);
-    all.batchTokens.inc({ kind: 'padding', model }, padding);
-  }
-
   countFullQueue(): void {
-    this.all.refused.inc({ reason: 'queue_full' });
+    this.series.refused.inc({ reason: 'queue_full' });
   }
 
-  /** Counts that the model goes on elsewhere: a fallback, or the way back. */
+  /** Counts a failover, or the return from one. */
   countMove(from: string, to: string): void {
-    this.all.deviceMoves.inc({ from, to, model: this.model });
+    this.series.deviceMoves.inc({ from, to, model: this.model });
   }
 
   countRestart(): void {
-    this.all.workerRestarts.inc({ model: this.model });
+    this.series.workerRestarts.inc({ model: this.model });
   }
 
-  /** Times a stage of work that belongs to no request, such as comparing two models. */
+  /** Times stages of work that belongs to no request, such as a shadow comparison. */
   readonly record: RecordStage = (stage, modality, seconds) =>
-    this.all.stageSeconds.observe({ stage, modality, model: this.model }, seconds);
+    this.series.stageSeconds.observe({ stage, modality, model: this.model }, seconds);
 
-  /** Counts what the index tells of its work. */
+  /** Counts the events of the model's index. */
   readonly indexEvents: IndexEvents = {
-    onSearchBatch: ({ queries }) => this.all.searchBatch.observe({ model: this.model }, queries),
+    onSearchBatch: ({ queries }) => this.series.searchBatch.observe({ model: this.model }, queries),
     onCommit: ({ writes, durationMs }) => {
-      this.all.commitWrites.observe({ model: this.model }, writes);
-      this.all.commitSeconds.observe({ model: this.model }, durationMs / 1000);
+      this.series.commitWrites.observe({ model: this.model }, writes);
+      this.series.commitSeconds.observe({ model: this.model }, durationMs / 1000);
     },
     onIndexInstalled: ({ modality, kind, recallAt10 }) =>
-      this.all.recall.set({ modality, index: kind, model: this.model }, recallAt10),
-    onSnapshot: ({ ok }) => this.all.snapshots.inc({ outcome: ok ? 'written' : 'failed', model: this.model }),
+      this.series.recall.set({ modality, index: kind, model: this.model }, recallAt10),
+    onSnapshot: ({ ok }) => this.series.snapshots.inc({ outcome: ok ? 'written' : 'failed', model: this.model }),
   };
 
   watchQueue(length: () => number): void {
@@ -90,15 +108,15 @@ export class ModelMetrics {
     this.countVectors = count;
   }
 
-  /** Vectors stored, or undefined where the store cannot be reached. */
+  /** Vectors stored, or undefined while the store cannot be reached. */
   async count(): Promise<Counts | undefined> {
     return this.countVectors?.().catch(() => undefined);
   }
 
-  /** The model is gone: its gauges go with it, its counters stay as they were. */
+  /** Removes the model's gauges; its counters keep their values. */
   close(): void {
     this.onClose();
     for (const modality of MODALITIES)
-      for (const index of INDEX_KINDS) this.all.recall.remove({ modality, index, model: this.model });
+      for (const index of INDEX_KINDS) this.series.recall.remove({ modality, index, model: this.model });
   }
 }

@@ -6,14 +6,13 @@ import type { Embedding } from '../embedding/embedding.js';
 import type { EmbeddingCache } from '../embedding/embedding-cache.js';
 import { devicesToTry } from '../inference/device.js';
 import type { Encoder } from '../inference/encoder.js';
-import { FallbackEncoder } from '../inference/failover/failover-encoder.js';
-import { GeminiEncoder } from '../inference/families/gemini/encoder.js';
-import { openLocalEncoder } from '../inference/families/index.js';
-import { ReplicaClient } from '../inference/remote/client.js';
-import { ReplicaPlace } from '../inference/remote/remote-target.js';
+import { FailoverEncoder } from '../inference/failover/failover-encoder.js';
+import { isLocal, openApiEncoder, openLocalEncoder } from '../inference/families/index.js';
+import { RemoteClient } from '../inference/remote/client.js';
+import { RemoteTarget } from '../inference/remote/remote-target.js';
 import type { Ffmpeg } from '../media/video/ffmpeg.js';
 import { type Model, openModel } from '../models/catalog.js';
-import { type GeminiManifest, type LocalManifest, modelId } from '../models/manifest.js';
+import { type LocalManifest, modelId } from '../models/manifest.js';
 import type { Metrics } from '../observability/metrics.js';
 import type { ModelMetrics } from '../observability/model-metrics.js';
 import { Search } from '../search/search.js';
@@ -79,22 +78,16 @@ export class ModelLoader {
   private async startEncoder(model: Model, workers: number, metrics: ModelMetrics): Promise<Encoder> {
     const start = performance.now();
     const { manifest, dir } = model;
-    const encoder =
-      manifest.family === 'gemini'
-        ? await this.openGemini(manifest)
-        : await this.openChain({ manifest, dir }, workers, metrics);
+    const encoder = isLocal(manifest)
+      ? await this.openChain({ manifest, dir }, workers, metrics)
+      : await openApiEncoder(manifest, this.shared.config);
     const { name, revision } = manifest;
     const ms = Math.round(performance.now() - start);
     this.shared.logger.info({ model: name, revision, device: encoder.device, ms }, 'model loaded');
     return encoder;
   }
 
-  private openGemini(manifest: GeminiManifest): Promise<Encoder> {
-    const { GEMINI_API_KEY: apiKey, GEMINI_URL: url, MAX_QUEUE: inFlightMax } = this.shared.config;
-    return GeminiEncoder.open(manifest, { apiKey, url, inFlightMax });
-  }
-
-  /** The model on the devices of this machine, and at the upstream when it runs on none of them. */
+  /** The model on the devices of this machine, and in another service when it runs on none of them. */
   private openChain(model: Model<LocalManifest>, workers: number, metrics: ModelMetrics): Promise<Encoder> {
     const { config, logger } = this.shared;
     const options = {
@@ -113,15 +106,15 @@ export class ModelLoader {
         openLocalEncoder(model, { ...options, devices: [device], onFailure }),
     }));
     const retryMs = config.FALLBACK_RETRY_SECONDS * 1000;
-    return FallbackEncoder.start({ devices, replica: this.replicaOf(model), retryMs, metrics, logger });
+    return FailoverEncoder.start({ devices, upstream: this.upstreamOf(model), retryMs, metrics, logger });
   }
 
-  private replicaOf({ manifest }: Model<LocalManifest>): ReplicaPlace | undefined {
+  private upstreamOf({ manifest }: Model<LocalManifest>): RemoteTarget | undefined {
     const { REPLICA_URL, REPLICA_API_KEY, REPLICA_MODEL, REPLICA_TIMEOUT_SECONDS, ...config } = this.shared.config;
     if (REPLICA_URL === '') return undefined;
     const timeoutMs = REPLICA_TIMEOUT_SECONDS * 1000;
-    return new ReplicaPlace({
-      client: new ReplicaClient({ url: REPLICA_URL, apiKey: REPLICA_API_KEY, timeoutMs, maxQueue: config.MAX_QUEUE }),
+    return new RemoteTarget({
+      client: new RemoteClient({ url: REPLICA_URL, apiKey: REPLICA_API_KEY, timeoutMs, maxQueue: config.MAX_QUEUE }),
       id: modelId(manifest),
       manifest,
       model: REPLICA_MODEL === '' ? manifest.name : REPLICA_MODEL,

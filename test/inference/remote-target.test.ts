@@ -11,19 +11,19 @@ import { ModelCopies, THIS } from '../model-copies.js';
 import { dot, problemOf, startServer, type TestServer } from '../server.js';
 
 const SOON = { timeout: 30_000 };
-const KEY = 'a-key-of-the-replica';
+const KEY = 'a-key-of-the-upstream';
 let copies: ModelCopies;
 /** A model whose session fails when it runs a text: it loads, and is the same otherwise. */
 let failing: string;
 let healthy: TestServer;
 let image: Buffer;
-let clip: Buffer;
+let video: Buffer;
 
 beforeAll(async () => {
   copies = await ModelCopies.open();
   failing = await copies.make({ poison: 'all' });
   healthy = await startServer({ API_KEYS: KEY });
-  [image, clip] = await Promise.all([jpeg('red'), mp4()]);
+  [image, video] = await Promise.all([jpeg('red'), mp4()]);
 });
 afterAll(async () => {
   await healthy.close();
@@ -37,7 +37,7 @@ afterEach(async () => {
   await Promise.all(stops.splice(0).map((stop) => stop()));
 });
 
-/** A service whose own model fails, with a replica. */
+/** A service whose own model fails, with an upstream. */
 async function startFailing(REPLICA_URL: string, settings: Record<string, string> = {}): Promise<TestServer> {
   const server = await startServer({
     ...{ MODEL: failing, REPLICA_URL, REPLICA_API_KEY: KEY, FALLBACK_RETRY_SECONDS: '3600', CACHE_DISK_MB: '0' },
@@ -100,16 +100,16 @@ const healthOf = async ({ url }: TestServer) =>
   (await (await fetch(`${url}/health`)).json()) as Record<string, unknown>;
 const metricsOf = async ({ url }: TestServer) => (await fetch(`${url}/metrics`)).text();
 
-describe('a replica that is a onespace', () => {
-  it('gives the very vectors of texts, pictures, clips and mixed inputs, and the service says it is degraded', async () => {
+describe('an upstream that is a onespace', () => {
+  it('returns the same vectors of texts, images, videos and mixed inputs, and the service reports that it is degraded', async () => {
     const server = await startFailing(`${healthy.url}/v1/`);
     const inputs = [
       ['a red car'],
       [image],
-      [clip],
+      [video],
       ['a red one', image],
-      ['from start to end', clip],
-      [clip, 'the end'],
+      ['from start to end', video],
+      [video, 'the end'],
     ];
     for (const parts of inputs) {
       const [ours, theirs] = await Promise.all(
@@ -126,11 +126,11 @@ describe('a replica that is a onespace', () => {
     });
     expect(await metricsOf(server)).toContain(`onespace_device_moves_total{from="cpu",to="replica",model="${THIS}"} 1`);
     expect(await metricsOf(server)).toContain('onespace_stage_seconds_count{stage="replica",modality="video"');
-    // A picture too now, which the device could still have done.
+    // Images are forwarded too now, which the device could still have embedded.
     expect(await vectorOf(await withKey(server, form(await jpeg('blue'))))).toHaveLength(256);
   });
 
-  it('is told apart by its revision, and none of its vectors is used', async () => {
+  it('is recognised by its revision as another model, and none of its vectors is used', async () => {
     const other = await startServer({ MODEL: await copies.make({ revision: 'next' }) });
     opened.push(other);
     const server = await startFailing(other.url);
@@ -141,10 +141,10 @@ describe('a replica that is a onespace', () => {
     await expect.poll(async () => (await healthOf(server)).state, SOON).toBe('down');
   });
 
-  it('is told apart by its vectors where it claims the same revision', async () => {
-    const liar = await startServer({ MODEL: await copies.make({ flip: 64 }) });
-    opened.push(liar);
-    const server = await startServer({ REPLICA_URL: liar.url });
+  it('is recognised by its vectors as another model where it claims the same revision', async () => {
+    const impostor = await startServer({ MODEL: await copies.make({ flip: 64 }) });
+    opened.push(impostor);
+    const server = await startServer({ REPLICA_URL: impostor.url });
     opened.push(server);
     await expect
       .poll(() => metricsOf(server), SOON)
@@ -152,11 +152,11 @@ describe('a replica that is a onespace', () => {
     expect(await healthOf(server)).toMatchObject({ state: 'ok', device: 'cpu' });
   });
 
-  it('is not sent clips that it would sample otherwise', async () => {
+  it('is not sent videos that it would sample at another rate', async () => {
     const server = await startFailing(healthy.url, { VIDEO_FPS: '4' });
     for (let i = 0; i < 4; i++) await vectorOf(await withKey(server, { text: `a text ${i}` }));
     await expect.poll(async () => (await healthOf(server)).device, SOON).toBe('replica');
-    const problem = await problemOf(await withKey(server, form(clip)));
+    const problem = await problemOf(await withKey(server, form(video)));
     expect(problem).toMatchObject({ status: 503, code: 'unavailable' });
     expect(problem.detail).toContain('VIDEO_FPS');
     expect(await vectorOf(await withKey(server, form(image)))).toHaveLength(256);
@@ -173,7 +173,7 @@ describe('a replica that is a onespace', () => {
     expect(await metricsOf(second)).not.toContain('stage="replica"');
   });
 
-  it('serves in place of a device that was asked for and is not there', async () => {
+  it('serves in place of a configured device that does not exist', async () => {
     await expect(startServer({ DEVICE: 'webgpu' })).rejects.toThrow(/No device runs the model \(webgpu: /);
     const server = await startServer({ DEVICE: 'webgpu', REPLICA_URL: healthy.url, REPLICA_API_KEY: KEY });
     opened.push(server);
@@ -184,16 +184,16 @@ describe('a replica that is a onespace', () => {
     });
   });
 
-  it('is a process that dies: 503 with the time to come back, and service again when it has been restarted', async () => {
+  it('is a process that exits: 503 with Retry-After, and service again after it has been restarted', async () => {
     const port = String(await freePort());
     const url = `http://127.0.0.1:${port}`;
-    const replica = await startProcess(port);
+    const upstream = await startProcess(port);
     const server = await startServer({ DEVICE: 'webgpu', REPLICA_URL: url, FALLBACK_RETRY_SECONDS: '1' });
     opened.push(server);
     const embed = (text: string) => server.json('/embed', { text });
     expect((await embed('before')).status).toBe(200);
-    replica.kill('SIGKILL');
-    await once(replica, 'exit');
+    upstream.kill('SIGKILL');
+    await once(upstream, 'exit');
     for (let i = 0; i < 4; i++)
       expect(await problemOf(await embed(`gone ${i}`))).toMatchObject({ code: 'unavailable' });
     await expect.poll(async () => (await healthOf(server)).state, SOON).toBe('down');
@@ -205,19 +205,19 @@ describe('a replica that is a onespace', () => {
   }, 120_000);
 });
 
-describe('a replica that is any server with OpenAI’s interface', () => {
-  /** Lets a service whose model works learn it, then starts one on the same data whose model fails. */
-  async function startLearned(url: string, settings: Record<string, string> = {}): Promise<TestServer> {
-    const teacher = await startServer({ REPLICA_URL: url, REPLICA_API_KEY: KEY });
-    opened.push(teacher);
-    const file = path.join(teacher.dataDir, 'replica', `${encodeURIComponent(THIS)}.json`);
+describe('an upstream that is any server with OpenAI’s interface', () => {
+  /** Has a service whose model works record the reference vectors, then starts one on the same data whose model fails. */
+  async function startWithReference(url: string, settings: Record<string, string> = {}): Promise<TestServer> {
+    const recorder = await startServer({ REPLICA_URL: url, REPLICA_API_KEY: KEY });
+    opened.push(recorder);
+    const file = path.join(recorder.dataDir, 'replica', `${encodeURIComponent(THIS)}.json`);
     await expect.poll(() => readFile(file, 'utf8').catch(() => ''), SOON).toContain('long document');
-    await teacher.app.close();
-    return startFailing(url, { DATA_DIR: teacher.dataDir, ...settings });
+    await recorder.app.close();
+    return startFailing(url, { DATA_DIR: recorder.dataDir, ...settings });
   }
 
-  it('gives the very vectors once it has proven to run the same model, and says which inputs it cannot do', async () => {
-    const server = await startLearned(await standIn(() => healthy.url));
+  it('returns the same vectors once it is verified to run the same model, and refuses the inputs it cannot embed', async () => {
+    const server = await startWithReference(await standIn(() => healthy.url));
     for (const parts of [['a red car'], ['one', image]]) {
       const [ours, theirs] = await Promise.all(
         [server, healthy].map((one) => withKey(one, form(...parts)).then(vectorOf)),
@@ -226,11 +226,11 @@ describe('a replica that is any server with OpenAI’s interface', () => {
     }
     for (let i = 0; i < 4; i++) await vectorOf(await withKey(server, { text: `a text ${i}` }));
     await expect.poll(async () => (await healthOf(server)).device, SOON).toBe('replica');
-    expect(await problemOf(await withKey(server, form(clip)))).toMatchObject({ status: 503, code: 'unavailable' });
+    expect(await problemOf(await withKey(server, form(video)))).toMatchObject({ status: 503, code: 'unavailable' });
     expect(await problemOf(await withKey(server, form(image, 'before')))).toMatchObject({ code: 'unavailable' });
   });
 
-  it('is not used before the model has run here: nothing could prove it', async () => {
+  it('is not used before the model has run here: there are no reference vectors to verify it by', async () => {
     const server = await startFailing(await standIn(() => healthy.url));
     expect(await problemOf(await server.json('/embed', { text: 'a cat' }))).toMatchObject({ code: 'internal' });
   });
@@ -245,11 +245,11 @@ describe('a replica that is any server with OpenAI’s interface', () => {
       () => healthy.url,
       (body) => ({ ...body, data: body.data.map(({ embedding }) => ({ embedding: alter(embedding) })) }),
     );
-    const server = await startLearned(url);
+    const server = await startWithReference(url);
     expect(await problemOf(await server.json('/embed', { text: 'a cat' }))).toMatchObject({ code: 'internal' });
   });
 
-  it('is given up in time when it hangs, also for a client that goes', async () => {
+  it('is given up in time when it hangs, also for a client that disconnects', async () => {
     let hanging = false;
     const target = await standIn(() => healthy.url);
     const url = await listen(async (request, response) => {
@@ -261,7 +261,7 @@ describe('a replica that is any server with OpenAI’s interface', () => {
       const reply = await fetch(target + request.url, { ...init, headers: { authorization } });
       response.writeHead(reply.status, { 'content-type': 'application/json' }).end(await reply.text());
     });
-    const server = await startLearned(url, { REPLICA_TIMEOUT_SECONDS: '2' });
+    const server = await startWithReference(url, { REPLICA_TIMEOUT_SECONDS: '2' });
     await vectorOf(await server.json('/embed', { text: 'before' }));
     hanging = true;
     const start = performance.now();
@@ -292,5 +292,5 @@ async function startProcess(PORT: string): Promise<ChildProcess> {
     await once(child, 'exit');
   });
   for await (const line of createInterface({ input: child.stderr as never })) if (/ready/.test(line)) return child;
-  throw new Error('the replica ended before it was ready');
+  throw new Error('the upstream exited before it was ready');
 }

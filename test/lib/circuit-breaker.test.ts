@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { CircuitBreaker } from '../../src/lib/circuit-breaker.js';
 
-it('refuses after failures in a row, lets one try after a pause, and believes its outcome', () => {
+it('opens after failures in a row, admits one call after a time, and follows its outcome', () => {
   let nowMs = 0;
   const breaker = new CircuitBreaker({ nowMs: () => nowMs });
   for (let failure = 0; failure < 4; failure++) breaker.failed();

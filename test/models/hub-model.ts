@@ -19,7 +19,7 @@ export const repositoryFiles = (): Map<string, Buffer> =>
     ['README.md', Buffer.from('# a model')],
   ]);
 
-/** A manifest for them; files of `unpinned` are to be taken as the hub describes them. */
+/** A manifest for them; files of `unpinned` have no digest in it. */
 export function manifestOf(
   files: ReadonlyMap<string, Buffer>,
   { unpinned = [], revision = COMMIT }: { unpinned?: readonly FileName[]; revision?: string } = {},

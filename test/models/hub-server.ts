@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 export const COMMIT = 'c0ffee0000000000000000000000000000000042';
 export const TOKEN = 'hf_test';
 
-/** What may go wrong with the next request for a file; afterwards all is well again. */
+/** How the next request for a file fails; the one after it succeeds. */
 export type Fault =
   | { cutAfter: number }
   | { silentAfter: number }
@@ -20,13 +20,13 @@ export interface Seen {
 }
 
 /**
- * A stand-in for a model hub and for the content network that keeps its large files, on two ports: the file interface
- * as https://huggingface.co/docs/hub/api and the client huggingface_hub know it.
+ * A fake of a model hub and of the content delivery network that serves its large files, on two ports: the file
+ * interface as https://huggingface.co/docs/hub/api and the client huggingface_hub have it.
  */
 export class HubServer {
   readonly seen: Seen[] = [];
   readonly faults = new Map<string, Fault[]>();
-  /** The code of a repository that not everybody may read. */
+  /** The reply to a request without the token, for a private or gated repository. */
   gate: { status: number; code: string } | undefined;
   supportsRanges = true;
   /** Files per page of a listing. */
@@ -34,7 +34,7 @@ export class HubServer {
 
   private constructor(
     readonly repository: string,
-    /** Content by path; what lies under onnx/ is large: outside git, on the content network. */
+    /** Content by path; files under onnx/ are large: outside git, on the delivery network. */
     readonly files: ReadonlyMap<string, Buffer>,
     private readonly hub: Server,
     private readonly cdn: Server,
@@ -54,13 +54,13 @@ export class HubServer {
     return urlOf(this.hub);
   }
 
-  /** What is asked of the next requests for a file, one after the other. */
+  /** Makes the next requests for a file fail, one after the other. */
   fault(file: string, ...faults: Fault[]): void {
     this.faults.set(file, faults);
   }
 
-  /** Requests for a file where its bytes are. */
-  asked(file: string): Seen[] {
+  /** The requests for a file to the host that serves its bytes. */
+  requestsFor(file: string): Seen[] {
     return this.seen.filter(({ path, host }) => path.endsWith(`/${file}`) && (host === 'cdn') === isLarge(file));
   }
 

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkFiles } from '../../src/models/files/verify.js';
 import { FolderSource, HubSource } from '../../src/models/hub/file-source.js';
-import { HubConnection } from '../../src/models/hub/http-client.js';
-import { Hub } from '../../src/models/hub/hub-api.js';
+import { HttpClient } from '../../src/models/hub/http-client.js';
+import { HubApi } from '../../src/models/hub/hub-api.js';
 import { pull } from '../../src/models/hub/pull.js';
 import type { ClipManifest } from '../../src/models/manifest.js';
 import { manifestOf, repositoryFiles } from './hub-model.js';
@@ -14,17 +14,17 @@ import { COMMIT, HubServer, TOKEN } from './hub-server.js';
 const Q8 = ['config.json', 'onnx/text_model_quantized.onnx', 'onnx/vision_model_quantized.onnx', 'tokenizer.json'];
 const VISION = 'onnx/vision_model_quantized.onnx';
 const TEXT = 'onnx/text_model_quantized.onnx';
-const PATIENCE = { failuresMax: 4, firstWaitMs: 10, longestWaitMs: 5_000 };
+const RETRY_POLICY = { attempts: 4, firstMs: 10, maxMs: 30_000, maxRetryAfterMs: 5_000 };
 
 const files = repositoryFiles();
 let server: HubServer;
 let dir: string;
-let said: string[];
+let notices: string[];
 
 beforeEach(async () => {
   server = await HubServer.start('acme/tiny', files);
   dir = await mkdtemp(path.join(tmpdir(), 'onespace-hub-'));
-  said = [];
+  notices = [];
 });
 afterEach(async () => {
   await server.close();
@@ -35,25 +35,27 @@ interface Options {
   model?: ClipManifest;
   dtype?: string;
   token?: string;
-  silenceMs?: number;
+  idleTimeoutMs?: number;
 }
 
-/** Pulls from the stand-in; the progress that was shown must add up. */
-async function pullTiny({ model = manifestOf(files), dtype = 'q8', token = '', silenceMs = 5_000 }: Options = {}) {
-  const hub = new Hub(new HubConnection(server.url, token, silenceMs), PATIENCE, (message) => said.push(message));
-  const shown = { done: 0, total: 0 };
+/** Pulls from the fake hub; the reported progress must add up. */
+async function pullTiny({ model = manifestOf(files), dtype = 'q8', token = '', idleTimeoutMs = 5_000 }: Options = {}) {
+  const hub = new HubApi(new HttpClient(server.url, token, idleTimeoutMs), RETRY_POLICY, (message) =>
+    notices.push(message),
+  );
+  const reported = { done: 0, total: 0 };
   const count = (bytes: number) => {
-    shown.done += bytes;
+    reported.done += bytes;
   };
   const result = await pull(
     { model, dir, dtype },
     (_, commit) => new HubSource(hub, model.source, commit),
     (total) => {
-      shown.total = total;
+      reported.total = total;
       return { skip: count, advance: count };
     },
   );
-  expect(shown.done).toBe(shown.total);
+  expect(reported.done).toBe(reported.total);
   return result;
 }
 
@@ -68,7 +70,7 @@ const states = async (model = manifestOf(files), dtype = 'q8') =>
   Object.fromEntries((await checkFiles(model, dir, dtype)).map(({ file, state }) => [file, state]));
 
 describe('pulling a model', () => {
-  it('brings the files of one arithmetic, and nothing twice', async () => {
+  it('downloads the files of one dtype, and nothing twice', async () => {
     const { fetched } = await pullTiny();
     expect(fetched.map(({ file }) => file).sort()).toEqual(Q8);
     expect(await kept()).toEqual(Q8);
@@ -76,11 +78,11 @@ describe('pulling a model', () => {
 
     server.seen.length = 0;
     expect(await pullTiny()).toEqual({ fetched: [], kept: 4 });
-    expect(server.seen, 'nothing is asked when all is there').toEqual([]);
+    expect(server.seen, 'no request when every file is present').toEqual([]);
     expect(await pullTiny({ dtype: 'fp32' })).toMatchObject({ fetched: [{ file: 'onnx/text_model.onnx' }], kept: 2 });
   });
 
-  it('says in which arithmetics a model comes', async () => {
+  it('names the dtypes that a model has', async () => {
     await expect(pullTiny({ dtype: 'fp16' })).rejects.toThrow('does not come in DTYPE=fp16, but in fp32, q8, q4');
   });
 
@@ -101,7 +103,7 @@ describe('pulling a model', () => {
     expect(await isRight(VISION)).toBe(true);
   });
 
-  it('asks for room on the disk before anything else', async () => {
+  it('checks the free space of the disk before it downloads', async () => {
     const model = manifestOf(files);
     model.files[VISION] = { bytes: 1e15, sha256: 'a'.repeat(64) };
     await expect(pullTiny({ model })).rejects.toThrow(/has .* free, and 1000 TB are needed/);
@@ -132,13 +134,13 @@ describe('a file that is not pinned', () => {
     expect(await kept()).not.toContain('config.json');
   });
 
-  it('comes from the commit that a branch stands for', async () => {
+  it('is downloaded from the commit of a branch', async () => {
     await pullTiny({ model: manifestOf(files, { unpinned, revision: 'main' }) });
     expect(server.seen.map((one) => one.path)).toContain('/api/models/acme/tiny/revision/main');
-    expect(server.asked('tokenizer.json')[0]?.path).toBe(`/acme/tiny/resolve/${COMMIT}/tokenizer.json`);
+    expect(server.requestsFor('tokenizer.json')[0]?.path).toBe(`/acme/tiny/resolve/${COMMIT}/tokenizer.json`);
   });
 
-  it('is found on whichever page of the listing it stands', async () => {
+  it('is found on any page of the listing', async () => {
     server.pageSize = 2;
     await pullTiny({ model: manifestOf(files, { unpinned }) });
     expect(await kept()).toEqual([...Q8, 'model.lock.json'].sort());
@@ -150,19 +152,19 @@ describe('a file that is not pinned', () => {
   });
 });
 
-describe('a connection that is cut', () => {
-  it('is taken up where it broke, as often as it brings something', async () => {
+describe('a connection that breaks', () => {
+  it('is continued where it broke, as often as it makes progress', async () => {
     server.fault(VISION, ...Array.from({ length: 6 }, () => ({ cutAfter: 50_000 })));
     await pullTiny();
     expect(await isRight(VISION)).toBe(true);
-    expect(server.asked(VISION).map(({ range }) => range)).toEqual([
+    expect(server.requestsFor(VISION).map(({ range }) => range)).toEqual([
       undefined,
       ...[50, 100, 150, 200, 250, 300].map((kb) => `bytes=${kb}000-`),
     ]);
-    expect(said).toHaveLength(6);
+    expect(notices).toHaveLength(6);
   });
 
-  it('gives up when nothing more comes, keeps what came, and goes on the next time', async () => {
+  it('is given up without progress; what was received is kept and continued the next time', async () => {
     server.fault(VISION, { cutAfter: 150_000 }, ...Array.from({ length: 3 }, () => ({ cutAfter: 0 })));
     await expect(pullTiny()).rejects.toThrow(/connection to 127.0.0.1.* failed/);
     expect((await kept()).filter((file) => file.endsWith('.part'))).toHaveLength(1);
@@ -170,7 +172,7 @@ describe('a connection that is cut', () => {
 
     server.seen.length = 0;
     expect((await pullTiny()).fetched.map(({ file }) => file)).toEqual([VISION]);
-    expect(server.asked(VISION).map(({ range }) => range)).toEqual(['bytes=150000-']);
+    expect(server.requestsFor(VISION).map(({ range }) => range)).toEqual(['bytes=150000-']);
     expect(await isRight(VISION)).toBe(true);
   });
 
@@ -181,7 +183,7 @@ describe('a connection that is cut', () => {
     expect(await isRight(VISION)).toBe(true);
   });
 
-  it('starts again when what was begun has been damaged since', async () => {
+  it('starts again when the partial file has been damaged since', async () => {
     server.fault(VISION, { cutAfter: 150_000 }, ...Array.from({ length: 3 }, () => ({ cutAfter: 0 })));
     await expect(pullTiny()).rejects.toThrow('failed');
     const part = (await kept()).find((file) => file.endsWith('.part')) as string;
@@ -191,17 +193,17 @@ describe('a connection that is cut', () => {
     expect(await kept()).toEqual(Q8);
   });
 
-  it('is noticed when the other side just falls silent', async () => {
+  it('is noticed when the peer just stops sending', async () => {
     server.fault(VISION, { silentAfter: 100_000 });
-    await pullTiny({ silenceMs: 300 });
-    expect(said).toEqual([expect.stringMatching(/nothing arrived for 0.3 s/)]);
-    expect(server.asked(VISION).map(({ range }) => range)).toEqual([undefined, 'bytes=100000-']);
+    await pullTiny({ idleTimeoutMs: 300 });
+    expect(notices).toEqual([expect.stringMatching(/nothing arrived for 0.3 s/)]);
+    expect(server.requestsFor(VISION).map(({ range }) => range)).toEqual([undefined, 'bytes=100000-']);
   });
 });
 
 describe('a file that is not the pinned one', () => {
   it.each([
-    ['of the same length', Buffer.alloc(400_000), /is not the file it should be: its sha256 is/],
+    ['of the same length', Buffer.alloc(400_000), /is not the expected file: its sha256 is/],
     ['longer', Buffer.alloc(500_000), /longer than the 400000 bytes/],
   ])('is refused, and nothing of it kept: %s', async (_, content, message) => {
     server.fault(VISION, { content });
@@ -209,7 +211,7 @@ describe('a file that is not the pinned one', () => {
     expect(await kept()).toEqual(Q8.filter((file) => file !== VISION));
   });
 
-  it('is asked for no more when it is too short', async () => {
+  it('is given up when it is too short', async () => {
     server.fault(VISION, ...Array.from({ length: 4 }, () => ({ content: Buffer.alloc(1_000) })));
     await expect(pullTiny()).rejects.toThrow();
     expect(await kept()).not.toContain(VISION);
@@ -217,21 +219,21 @@ describe('a file that is not the pinned one', () => {
 });
 
 describe('a hub that refuses', () => {
-  it('for now (429) is asked again after the time it names', async () => {
+  it('for now (429) is asked again after the delay it demands', async () => {
     server.fault(VISION, { status: 429, headers: { 'retry-after': '1' } });
     server.fault(TEXT, { status: 429, headers: { ratelimit: '"resolvers";r=0;t=1' } });
     const start = performance.now();
     await pullTiny();
     expect(performance.now() - start).toBeGreaterThan(990);
-    expect(said).toEqual(
+    expect(notices).toEqual(
       Array(2).fill(expect.stringMatching(/refuses more requests for now \(429\). Trying again in 1 s/)),
     );
   });
 
-  it('for longer than anybody waits is not waited for', async () => {
+  it('for longer than the policy allows is not waited for', async () => {
     server.fault(VISION, { status: 429, headers: { 'retry-after': '86400' } });
     await expect(pullTiny()).rejects.toThrow('429');
-    expect(server.asked(VISION)).toHaveLength(1);
+    expect(server.requestsFor(VISION)).toHaveLength(1);
   });
 
   it('because it fails (5xx) is asked again', async () => {
@@ -240,7 +242,7 @@ describe('a hub that refuses', () => {
     expect(await isRight(VISION)).toBe(true);
   });
 
-  it('who has not accepted the terms is told how to', async () => {
+  it('until the terms are accepted: the error says how to', async () => {
     server.gate = { status: 403, code: 'GatedRepo' };
     await expect(pullTiny()).rejects.toThrow(/Accept them on its page .* set HF_TOKEN/);
     expect(await kept()).toEqual([]);
@@ -252,7 +254,7 @@ describe('a hub that refuses', () => {
     await expect(pullTiny({ token: 'hf_wrong' })).rejects.toThrow(/does not let this HF_TOKEN read/);
   });
 
-  it('a file it does not have says which', async () => {
+  it('for a file it does not have: the error names the file', async () => {
     const model = manifestOf(files);
     model.source.repository = 'acme/other';
     await expect(pullTiny({ model })).rejects.toThrow(/404 \(EntryNotFound\) for \/acme\/other/);
@@ -276,7 +278,7 @@ describe('a folder instead of a hub', () => {
       () => ({ skip: () => {}, advance: () => {} }),
     );
 
-  it('gives the files it has', async () => {
+  it('provides the files it has', async () => {
     expect((await copy(manifestOf(files, { unpinned: ['config.json'] }))).fetched).toHaveLength(4);
     expect(await kept()).toEqual([...Q8, 'model.lock.json'].sort());
     expect(server.seen).toEqual([]);
@@ -284,11 +286,11 @@ describe('a folder instead of a hub', () => {
 
   it('that has another file than the pinned one is refused', async () => {
     await writeFile(path.join(folder, VISION), Buffer.alloc(400_000));
-    await expect(copy()).rejects.toThrow(/vision_model_quantized.onnx is not the file it should be/);
+    await expect(copy()).rejects.toThrow(/vision_model_quantized.onnx is not the expected file/);
     expect(await kept()).toEqual(Q8.filter((file) => file !== VISION));
   });
 
-  it('that lacks a file is told which', async () => {
+  it('without a file: the error names the file', async () => {
     await rm(path.join(folder, 'tokenizer.json'));
     await expect(copy()).rejects.toThrow('has no file tokenizer.json');
     await rm(path.join(folder, 'config.json'));

@@ -12,7 +12,7 @@ import { COMMIT, HubServer } from './hub-server.js';
 let folder: string;
 let hub: HubServer;
 
-/** A repository with the files of EmbeddingGemma 2, and its manifest where models are looked for. */
+/** A repository with the files of EmbeddingGemma 2, and its manifest in the folder of models. */
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'onespace-served-'));
   const original = path.join(folder, 'original');
@@ -44,8 +44,8 @@ async function embeddingsFrom(settings: Record<string, string>): Promise<unknown
   }
 }
 
-describe('a model that came from a hub', () => {
-  it('gives the vectors of the files that the hub has', async () => {
+describe('a model that was downloaded from a hub', () => {
+  it('returns the vectors of the files that the hub has', async () => {
     hub.fault('onnx/model.onnx_data', { cutAfter: 1000 }, { status: 503 });
     const MODELS_DIR = path.join(folder, 'models');
     const env = { ...process.env, MODELS_DIR, HF_ENDPOINT: hub.url };

@@ -17,11 +17,11 @@ describe('GPU readings', () => {
     ]);
   });
 
-  it('leaves out what nvidia-smi cannot tell', () => {
+  it('skips GPUs whose values nvidia-smi does not report', () => {
     expect(parseGpus('0, [N/A], 81559, [N/A]\nNo devices were found\n')).toEqual([]);
   });
 
-  it('asks the nvidia-smi on the path, and gives nothing where there is none', async () => {
+  it('runs the nvidia-smi on the path, and returns nothing where there is none', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'onespace-gpu-'));
     process.env.PATH = folder;
     expect(await readGpus()).toEqual([]);

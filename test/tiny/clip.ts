@@ -1,15 +1,15 @@
-import { block, layerNorm, places, type Width } from './layers.js';
+import { block, layerNorm, positions, type Width } from './layers.js';
 import { Graph, type Value } from './onnx.js';
 import { CLIP_IDS, clipTokenizer, gemmaTokenizer } from './tokenizers.js';
 import { graphFiles, json, writeModel } from './write.js';
 
-/** How large the towers are. */
+/** The sizes of the towers. */
 export interface ClipSize {
   dim: number;
   layers: number;
   text: Width;
   vision: Width;
-  /** Pixels along the edge of the picture, and of a patch. */
+  /** Pixels along the edge of the image, and of a patch. */
   side: number;
   patch: number;
 }
@@ -36,7 +36,7 @@ export const BASE: ClipSize = {
 interface ClipOptions {
   name?: string;
   seed?: number;
-  /** CLIP reads a text at its end mark, SigLIP at the last of its 64 places. */
+  /** CLIP reads the vector of a text at its end token, SigLIP at the last of its 64 positions. */
   kind?: 'clip' | 'siglip';
   size?: ClipSize;
   /** Words that are one token each, as plain words are in real vocabularies. */
@@ -82,17 +82,17 @@ function textGraph(seed: number, kind: 'clip' | 'siglip', { dim, layers, text }:
     graph.weights([WORDS, width], 8),
     graph.node('Mod', [ids, graph.ints([], [WORDS])]),
   ]);
-  const at = places(graph, ids, 1);
+  const at = positions(graph, ids, 1);
   let x = graph.node('Add', [words, graph.node('Gather', [graph.weights([textTokens, width], 8), at])]);
   const bias = kind === 'clip' ? causalBias(graph, at) : undefined;
   for (let layer = 0; layer < layers; layer++) x = block(graph, x, text, bias);
   const last =
-    kind === 'clip' ? atEnd(graph, layerNorm(graph, x, width), ids) : lastPlace(graph, layerNorm(graph, x, width));
+    kind === 'clip' ? atEnd(graph, layerNorm(graph, x, width), ids) : lastPosition(graph, layerNorm(graph, x, width));
   graph.output(textOutput, graph.node('MatMul', [last, graph.weights([width, dim])]), ['batch', dim]);
   return graph;
 }
 
-/** No place sees a later one. */
+/** No position attends to a later one. */
 function causalBias(graph: Graph, at: Value): Value {
   const [rows, columns] = [
     graph.node('Unsqueeze', [at, graph.ints([1], [1])]),
@@ -102,19 +102,19 @@ function causalBias(graph: Graph, at: Value): Value {
   return graph.node('Mul', [later, graph.floats([], [-1e9])]);
 }
 
-/** What stands at the first end mark, which has the largest id of all; so do places beyond it, as they are filled with it. */
+/** The state at the first end token, which has the largest id; positions after it are padded with the same id. */
 function atEnd(graph: Graph, x: Value, ids: Value): Value {
   const end = graph.node('ArgMax', [ids], { axis: 1, keepdims: 1 });
   return graph.node('GatherND', [x, end], { batch_dims: 1 });
 }
 
-const lastPlace = (graph: Graph, x: Value): Value => graph.node('Gather', [x, graph.ints([], [-1])], { axis: 1 });
+const lastPosition = (graph: Graph, x: Value): Value => graph.node('Gather', [x, graph.ints([], [-1])], { axis: 1 });
 
 function visionGraph(seed: number, kind: 'clip' | 'siglip', { dim, layers, vision, side, patch }: ClipSize): Graph {
   const graph = new Graph(seed);
   const { width } = vision;
   const count = (side / patch) ** 2;
-  const pixels = graph.input('pixel_values', 'float32', ['pictures', 3, side, side]);
+  const pixels = graph.input('pixel_values', 'float32', ['images', 3, side, side]);
   const kernel = graph.node('Reshape', [
     graph.weights([3 * patch * patch, width]),
     graph.ints([4], [width, 3, patch, patch]),
@@ -126,10 +126,7 @@ function visionGraph(seed: number, kind: 'clip' | 'siglip', { dim, layers, visio
   let x = graph.node('Add', [rows, graph.weights([count, width], 1)]);
   for (let layer = 0; layer < layers; layer++) x = block(graph, x, vision, undefined);
   const mean = graph.node('ReduceMean', [layerNorm(graph, x, width)], { axes: [1], keepdims: 0 });
-  graph.output(SETTINGS[kind].imageOutput, graph.node('MatMul', [mean, graph.weights([width, dim])]), [
-    'pictures',
-    dim,
-  ]);
+  graph.output(SETTINGS[kind].imageOutput, graph.node('MatMul', [mean, graph.weights([width, dim])]), ['images', dim]);
   return graph;
 }
 

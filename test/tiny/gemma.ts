@@ -1,11 +1,11 @@
-import { asFloat, block, layerNorm, linear, places, type Width } from './layers.js';
+import { asFloat, block, layerNorm, linear, positions as positionsOf, type Width } from './layers.js';
 import { Graph, type Value } from './onnx.js';
 import { GEMMA_IDS, gemmaTokenizer } from './tokenizers.js';
 import { graphFiles, json, writeModel } from './write.js';
 
 const WIDTH: Width = { width: 32, heads: 2 };
 const DIM = 48;
-/** Rows of the table of words: ids are taken modulo this, or the table would be most of the model. */
+/** Rows of the embedding table: ids are taken modulo this, which keeps the table small. */
 const WORDS = 509;
 const MAX_TOKENS = 2048;
 const PATCH_NUMBERS = 16 * 16 * 3;
@@ -34,7 +34,7 @@ export async function writeTinyGemma(dir: string, { name = 'tiny-gemma', seed = 
   });
 }
 
-/** Ids and soft tokens -> the mean of what the transformer makes of them, at norm 1. */
+/** Ids and soft tokens -> the mean of the transformer's states, at norm 1. */
 function textGraph(seed: number): Graph {
   const graph = new Graph(seed);
   const { width } = WIDTH;
@@ -45,7 +45,7 @@ function textGraph(seed: number): Graph {
     const features = graph.input(`${kind}_features`, 'float32', [`${kind}_tokens`, width]);
     x = putAt(graph, x, ids, GEMMA_IDS[`<|${kind}|>`], features);
   }
-  const positions = graph.node('Gather', [graph.weights([MAX_TOKENS, width], 8), places(graph, ids, 1)]);
+  const positions = graph.node('Gather', [graph.weights([MAX_TOKENS, width], 8), positionsOf(graph, ids, 1)]);
   x = graph.node('Add', [x, positions]);
   const weight = asFloat(graph, mask);
   const hidden = graph.node('Mul', [graph.node('Sub', [weight, graph.floats([], [1])]), graph.floats([], [1e9])]);
@@ -57,11 +57,11 @@ function textGraph(seed: number): Graph {
   return graph;
 }
 
-/** The rows of `features` in the places where the id is `id`, in their order over the whole batch. */
+/** `x` with the rows of `features` at the positions whose id is `id`, in their order over the whole batch. */
 function putAt(graph: Graph, x: Value, ids: Value, id: number, features: Value): Value {
   const flat = graph.node('Reshape', [x, graph.ints([2], [-1, WIDTH.width])]);
-  const isPlace = graph.node('Equal', [graph.node('Reshape', [ids, graph.ints([1], [-1])]), graph.ints([], [id])]);
-  const indices = graph.node('Transpose', [graph.node('NonZero', [isPlace])], { perm: [1, 0] });
+  const isMatch = graph.node('Equal', [graph.node('Reshape', [ids, graph.ints([1], [-1])]), graph.ints([], [id])]);
+  const indices = graph.node('Transpose', [graph.node('NonZero', [isMatch])], { perm: [1, 0] });
   return graph.node('Reshape', [graph.node('ScatterND', [flat, indices, features]), graph.node('Shape', [x])]);
 }
 
@@ -72,33 +72,33 @@ function meanAtNormOne(graph: Graph, states: Value, weight: Value): Value {
   return graph.node('LpNormalization', [mean], { axis: -1, p: 2 });
 }
 
-/** Patches with their places -> a soft token for every nine of them; padding has the place (-1, -1). */
+/** Patches with their positions -> a soft token for every nine of them; padding has the position (-1, -1). */
 function visionGraph(seed: number): Graph {
   const graph = new Graph(seed);
   const { width } = WIDTH;
-  const pixels = graph.input('pixel_values', 'float32', ['pictures', 'patches', PATCH_NUMBERS]);
-  const positions = graph.input('pixel_position_ids', 'int64', ['pictures', 'patches', 2]);
-  const part = (place: number) => graph.node('Gather', [positions, graph.ints([], [place])], { axis: 2 });
-  const there = graph.node('GreaterOrEqual', [part(0), graph.ints([], [0])]);
-  const at = (place: number) => {
-    const column = graph.node('Max', [part(place), graph.ints([], [0])]);
+  const pixels = graph.input('pixel_values', 'float32', ['images', 'patches', PATCH_NUMBERS]);
+  const positions = graph.input('pixel_position_ids', 'int64', ['images', 'patches', 2]);
+  const part = (axis: number) => graph.node('Gather', [positions, graph.ints([], [axis])], { axis: 2 });
+  const isPatch = graph.node('GreaterOrEqual', [part(0), graph.ints([], [0])]);
+  const at = (axis: number) => {
+    const column = graph.node('Max', [part(axis), graph.ints([], [0])]);
     return graph.node('Gather', [graph.weights([MAX_PATCHES_ACROSS, width], 8), column]);
   };
-  const places = graph.node('Add', [at(0), at(1)]);
-  let x = graph.node('Tanh', [graph.node('Add', [linear(graph, pixels, PATCH_NUMBERS, width), places])]);
-  // Every patch sees the whole picture, and no other picture.
-  const weight = graph.node('Unsqueeze', [asFloat(graph, there), graph.ints([1], [2])]);
+  const embedded = graph.node('Add', [at(0), at(1)]);
+  let x = graph.node('Tanh', [graph.node('Add', [linear(graph, pixels, PATCH_NUMBERS, width), embedded])]);
+  // Every patch attends to its whole image, and to no other image.
+  const weight = graph.node('Unsqueeze', [asFloat(graph, isPatch), graph.ints([1], [2])]);
   const sum = graph.node('ReduceSum', [graph.node('Mul', [x, weight]), graph.ints([1], [1])], { keepdims: 1 });
   const mean = graph.node('Div', [sum, graph.node('ReduceSum', [weight, graph.ints([1], [1])], { keepdims: 1 })]);
   x = graph.node('Add', [x, linear(graph, mean, width, width)]);
   const flat = graph.node('Reshape', [x, graph.ints([2], [-1, width])]);
-  const kept = graph.node('Compress', [flat, graph.node('Reshape', [there, graph.ints([1], [-1])])], { axis: 0 });
+  const kept = graph.node('Compress', [flat, graph.node('Reshape', [isPatch, graph.ints([1], [-1])])], { axis: 0 });
   const groups = graph.node('Reshape', [kept, graph.ints([3], [-1, POOLED_PATCHES, width])]);
   graph.output('image_features', graph.node('ReduceMean', [groups], { axes: [1], keepdims: 0 }), ['tokens', width]);
   return graph;
 }
 
-// What follows is what the public repository says, as far as it is read.
+// The settings of the public repository, as far as the library reads them.
 
 const CONFIG = {
   architectures: ['EmbeddingGemma2Model'],

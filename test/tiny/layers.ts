@@ -23,7 +23,7 @@ export const layerNorm = (graph: Graph, x: Value, width: number): Value =>
 
 /**
  * Attention and a layer of four times the width, each around a residual.
- * @param bias what is added to the scores, `[batch or 1, 1, from or 1, to]`: very negative where nothing may be seen
+ * @param bias added to the scores, `[batch or 1, 1, from or 1, to]`: very negative for positions that are masked
  */
 export function block(graph: Graph, x: Value, { width, heads }: Width, bias: Value | undefined): Value {
   const attended = graph.node('Add', [x, attention(graph, layerNorm(graph, x, width), { width, heads }, bias)]);
@@ -38,21 +38,21 @@ function attention(graph: Graph, x: Value, { width, heads }: Width, bias: Value 
   const [queries, keys, values] = [project([0, 2, 1, 3]), project([0, 2, 3, 1]), project([0, 2, 1, 3])];
   const scale = graph.floats([], [Math.sqrt(heads / width)]);
   const scores = graph.node('Mul', [graph.node('MatMul', [queries, keys]), scale]);
-  const seen = bias === undefined ? scores : graph.node('Add', [scores, bias]);
-  const mixed = graph.node('MatMul', [graph.node('Softmax', [seen], { axis: -1 }), values]);
+  const masked = bias === undefined ? scores : graph.node('Add', [scores, bias]);
+  const mixed = graph.node('MatMul', [graph.node('Softmax', [masked], { axis: -1 }), values]);
   const joined = graph.node('Transpose', [mixed], { perm: [0, 2, 1, 3] });
   return linear(graph, graph.node('Reshape', [joined, graph.ints([3], [0, 0, width])]), width, width);
 }
 
 /** One axis of the shape of a value, `[1]`. */
-export const axis = (graph: Graph, x: Value, place: number): Value =>
-  graph.node('Gather', [graph.node('Shape', [x]), graph.ints([1], [place])], { axis: 0 });
+export const axis = (graph: Graph, x: Value, index: number): Value =>
+  graph.node('Gather', [graph.node('Shape', [x]), graph.ints([1], [index])], { axis: 0 });
 
 /** 0, 1, 2, ... below the length of an axis. */
-export const places = (graph: Graph, x: Value, place: number): Value =>
+export const positions = (graph: Graph, x: Value, index: number): Value =>
   graph.node('Range', [
     graph.ints([], [0]),
-    graph.node('Squeeze', [axis(graph, x, place), graph.ints([1], [0])]),
+    graph.node('Squeeze', [axis(graph, x, index), graph.ints([1], [0])]),
     graph.ints([], [1]),
   ]);
 

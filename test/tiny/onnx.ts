@@ -10,7 +10,7 @@ const INT64 = 7;
 const TYPES = { float32: FLOAT, int64: INT64 } as const;
 type ElementType = keyof typeof TYPES;
 
-/** Axes of an input or output: a number is fixed, a name is not. */
+/** Axes of an input or output: a number is a fixed length, a name a variable one. */
 type Shape = readonly (number | string)[];
 type Attribute = number | { float: number } | readonly number[];
 
@@ -24,7 +24,7 @@ interface Tensor {
   data: Float32Array | BigInt64Array;
 }
 
-/** A graph that is put together node by node; each node gives the name of its output. */
+/** A graph that is built node by node; `node` returns the name of its output. */
 export class Graph {
   private readonly nodes: Uint8Array[] = [];
   private readonly tensors: Tensor[] = [];
@@ -62,7 +62,7 @@ export class Graph {
     return this.tensor({ type: 'int64', dims, data: BigInt64Array.from(data, BigInt) });
   }
 
-  /** Random weights, uniform around zero, as wide as keeps the numbers of a layer in bounds. */
+  /** Random weights, uniform around zero, with a range that keeps the outputs of a layer bounded. */
   weights(dims: readonly number[], scale = 1): Value {
     const size = dims.reduce((product, dim) => product * dim, 1);
     const width = scale * Math.sqrt(3 / (dims.at(-2) ?? 1));
@@ -73,19 +73,17 @@ export class Graph {
     });
   }
 
-  /**
-   * The file of the graph; with `externalName` the weights are in another file of that name.
-   */
+  /** The file of the graph; with `externalName` the weights are in another file of that name. */
   toFiles(externalName?: string): { graph: Uint8Array; external?: Uint8Array } {
     const external: Uint8Array[] = [];
     let offset = 0;
     const tensors = this.tensors.map((tensor) => {
       if (externalName === undefined || tensor.type !== 'float32') return encodeTensor(tensor);
       const bytes = bytesOf(tensor.data);
-      const place = { location: externalName, offset, length: bytes.length };
+      const location = { location: externalName, offset, length: bytes.length };
       external.push(bytes);
       offset += bytes.length;
-      return encodeTensor(tensor, place);
+      return encodeTensor(tensor, location);
     });
     const graph = concat([
       ...this.nodes.map((bytes) => field(1, bytes)),

@@ -1,4 +1,4 @@
-/** Tokenisers of the kinds that the real models have, with little more than an alphabet for a vocabulary. */
+/** Tokenizers of the kinds that the real models have, with little more than an alphabet as vocabulary. */
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789.,:;!?|-_\'"()<>/';
 const MERGES = ['t h', 'i n', 'e r', 'a n', 'o n', 'th e', 'in g', 'an d'];
@@ -13,7 +13,7 @@ const special = (id: number, content: string) => ({
   special: true,
 });
 
-/** Ids that EmbeddingGemma 2 gives its marks: those of its public tokeniser and configuration. */
+/** Ids of the special tokens of EmbeddingGemma 2, as in its public tokenizer and configuration. */
 export const GEMMA_IDS = {
   '<pad>': 0,
   '<eos>': 1,
@@ -29,7 +29,7 @@ export const GEMMA_IDS = {
 } as const;
 
 /** SentencePiece BPE with bytes for what it does not know; spaces are `▁`. */
-export function gemmaTokenizer(marks: { begin: boolean } = { begin: true }): object {
+export function gemmaTokenizer(options: { begin: boolean } = { begin: true }): object {
   const alphabet = [...LETTERS, ...LETTERS.slice(0, 26).toUpperCase(), '▁'];
   const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
   const merged = MERGES.map((merge) => merge.replace(' ', ''));
@@ -38,11 +38,11 @@ export function gemmaTokenizer(marks: { begin: boolean } = { begin: true }): obj
     ...[...bytes, ...alphabet, ...merged].map((token, i) => [token, 10 + i] as const),
   ]);
   const template = (sequence: 'A' | 'B') => [
-    ...(marks.begin ? [{ SpecialToken: { id: '<bos>', type_id: 0 } }] : []),
+    ...(options.begin ? [{ SpecialToken: { id: '<bos>', type_id: 0 } }] : []),
     { Sequence: { id: sequence, type_id: 0 } },
     { SpecialToken: { id: '<eos>', type_id: 0 } },
   ];
-  const mark = (token: '<bos>' | '<eos>') => ({ id: token, ids: [GEMMA_IDS[token]], tokens: [token] });
+  const specialToken = (token: '<bos>' | '<eos>') => ({ id: token, ids: [GEMMA_IDS[token]], tokens: [token] });
   return {
     version: '1.0',
     added_tokens: Object.entries(GEMMA_IDS).map(([content, id]) => special(id, content)),
@@ -52,7 +52,7 @@ export function gemmaTokenizer(marks: { begin: boolean } = { begin: true }): obj
       type: 'TemplateProcessing',
       single: template('A'),
       pair: [...template('A'), ...template('B')],
-      special_tokens: { '<bos>': mark('<bos>'), '<eos>': mark('<eos>') },
+      special_tokens: { '<bos>': specialToken('<bos>'), '<eos>': specialToken('<eos>') },
     },
     decoder: {
       type: 'Sequence',

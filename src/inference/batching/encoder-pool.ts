@@ -1,242 +1,269 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FastifyBaseLogger } from 'fastify';
 import { clientClosed, Problem } from '../../common/errors.js';
 import { isUnitVector } from '../../common/vector.js';
+import type { Logger } from '../../lib/logger.js';
+import { retry } from '../../lib/retry.js';
 import type { ModelMetrics } from '../../observability/model-metrics.js';
-import type { Backend, Prepared } from '../families/family.js';
-import { type Count, SessionThread } from '../worker/worker-handle.js';
-import { type BatchLimits, Lanes, paddedTokens, type Queued } from './fair-queue.js';
+import type { EncodedInput, EncodeOptions, Encoder, Part } from '../encoder.js';
+import type { Family, Prepared } from '../families/family.js';
+import type { TokenCount } from '../worker/protocol.js';
+import { WorkerHandle } from '../worker/worker-handle.js';
+import { type BatchLimits, FairQueue, paddedTokens, type Queued } from './fair-queue.js';
 
-/** Batches given to a thread at once: one that runs, and, where it is full, the next, so that the thread never idles. */
-const BATCHES_PER_THREAD = 2;
-/** How often a job goes to the model before its failure is the caller's. */
+/** Batches posted to a worker at once: the one that runs and, where it is full, the next, so that it never idles. */
+const BATCHES_PER_WORKER = 2;
+/** How often an input is run before its failure is reported. */
 const MAX_ATTEMPTS = 2;
-const RESTART_DELAY_MS = 100;
-const RESTART_DELAY_MAX_MS = 10_000;
-/** Threads lost within the window, for each that there should be, after which starting others is no help. */
-const DEATHS_PER_WORKER = 3;
-const DEATHS_WINDOW_MS = 60_000;
+/** Delays between attempts to start a worker again. */
+const RESTART = { attempts: Number.POSITIVE_INFINITY, firstMs: 100, maxMs: 10_000 };
+/** Exits within the window, for each worker of the pool, after which no more workers are started. */
+const EXITS_PER_WORKER = 3;
+const EXITS_WINDOW_MS = 60_000;
+const CLOSE_POLL_MS = 5;
 
-export interface PoolLimits extends BatchLimits {
-  /** Session threads. */
+export interface PoolOptions extends BatchLimits {
+  /** Worker threads, each with a session of its own. */
   workers: number;
   /** Inputs that may wait; more are refused with `overloaded`. */
   maxQueue: number;
-}
-
-export interface PoolOptions<Input> extends PoolLimits {
-  backend: Backend<Input>;
-  dim: number;
-  /** Told when threads keep dying and the pool has given up; it then only has to be closed. */
-  onFailure?: ((error: Error) => void) | undefined;
-}
-
-export interface Encoded {
-  /** Unit vector `[dim]`. */
-  vector: Float32Array;
-  /** What the model saw of the input, where the thread is who knows. */
-  count: Count | undefined;
-  queueSeconds: number;
-  inferenceSeconds: number;
+  metrics: ModelMetrics;
+  logger: Logger;
+  /** Called when workers keep exiting and the pool has failed; the pool is of no use but has to be closed. */
+  onFailure?: (error: Error) => void;
 }
 
 interface Job<Input> extends Queued {
   input: Input;
-  enqueuedAt: number;
+  enqueuedAtMs: number;
   attempts: number;
-  resolve(encoded: Encoded): void;
+  resolve(output: JobOutput): void;
   reject(error: Error): void;
 }
 
+interface JobOutput {
+  vector: Float32Array;
+  /** What the model read, where only the worker tokenises. */
+  count: TokenCount | undefined;
+  queueSeconds: number;
+  inferenceSeconds: number;
+}
+
 /**
- * The pool of one model: inputs wait in fair lanes, leave in batches, and run on session threads.
- * A thread that dies is replaced and its batches run once more; when they keep dying the pool gives up.
+ * A model that runs in this process. Its family prepares an input, which waits in the fair queue, leaves in a batch and
+ * runs on a worker thread. A worker that exits is replaced and its batches are repeated; when workers keep exiting the
+ * pool fails.
  */
-export class EncoderPool<Input> {
-  private readonly lanes = new Lanes<Job<Input>>();
-  private threads: SessionThread[] = [];
-  private deathsMs: number[] = [];
+export class EncoderPool<Input> implements Encoder {
+  private readonly queue = new FairQueue<Job<Input>>();
+  private readonly closed = new AbortController();
+  private workers: WorkerHandle[] = [];
+  private exitsMs: number[] = [];
   private failure: Problem | undefined;
-  private closing = false;
 
   private constructor(
-    private readonly options: PoolOptions<Input>,
-    private readonly metrics: ModelMetrics,
-    private readonly logger: FastifyBaseLogger,
+    private readonly family: Family<Input>,
+    private readonly dim: number,
+    private readonly options: PoolOptions,
   ) {
-    metrics.watchQueue(() => this.lanes.length);
+    options.metrics.watchQueue(() => this.queue.length);
   }
 
-  /** Starts every thread; resolves when all are warm. */
-  static async start<Input>(
-    options: PoolOptions<Input>,
-    metrics: ModelMetrics,
-    logger: FastifyBaseLogger,
-  ): Promise<EncoderPool<Input>> {
-    const pool = new EncoderPool(options, metrics, logger);
-    const started = await Promise.allSettled(Array.from({ length: options.workers }, () => pool.addThread()));
-    const failed = started.find((outcome) => outcome.status === 'rejected');
+  /**
+   * Starts every worker and resolves when all have loaded the model.
+   * @param dim numbers of a vector
+   * @throws Error when no device runs the model
+   */
+  static async start<Input>(family: Family<Input>, dim: number, options: PoolOptions): Promise<EncoderPool<Input>> {
+    const pool = new EncoderPool(family, dim, options);
+    const starts = await Promise.allSettled(Array.from({ length: options.workers }, () => pool.addWorker()));
+    const failed = starts.find((start) => start.status === 'rejected');
     if (failed === undefined) return pool;
     await pool.close();
     throw failed.reason;
   }
 
-  /** The device the model runs on, or undefined while every thread is being replaced. */
+  /** The device that the model runs on; undefined while every worker is being replaced. */
   get device(): string | undefined {
-    return this.threads[0]?.device;
+    return this.workers[0]?.device;
   }
 
   get isReady(): boolean {
-    return !this.closing && this.failure === undefined && this.threads.length > 0;
+    return !this.closing && this.failure === undefined && this.workers.length > 0;
   }
 
   /**
-   * Encodes one input.
-   * @throws Problem `overloaded` when the queue is full, `client_closed` when the signal fires first, `not_ready`
-   *   when the pool has given up
+   * One input -> one unit vector `[dim]`.
+   * @throws Problem `invalid_request` and `too_large` of the family, `overloaded` when the queue is full,
+   *   `client_closed` when the signal fires first, `not_ready` when the pool has failed, `shutting_down`
    */
-  encode({ input, textLength, patchCount }: Prepared<Input>, signal?: AbortSignal): Promise<Encoded> {
+  async encode(parts: readonly Part[], { modality, role, signal, record }: EncodeOptions): Promise<EncodedInput> {
+    const start = performance.now();
+    const prepared = this.family.prepare(parts, role);
+    record('serialise', modality, (performance.now() - start) / 1000);
+    const { vector, count, queueSeconds, inferenceSeconds } = await this.enqueue(prepared, signal);
+    record('queue', modality, queueSeconds);
+    record('inference', modality, inferenceSeconds);
+    const { textLength, patchCount, truncated } = prepared;
+    return { vector, ...(count ?? { tokens: textLength + patchCount, truncated }) };
+  }
+
+  /** Ends the pool after the inputs it has accepted. */
+  async close(): Promise<void> {
+    this.closed.abort();
+    while (this.queue.length > 0 && this.workers.length > 0) await sleep(CLOSE_POLL_MS);
+    await Promise.all(this.workers.map((worker) => worker.close()));
+    // A worker that exited before it was closed leaves jobs that no other worker will run.
+    this.rejectQueued(shuttingDown());
+  }
+
+  private get closing(): boolean {
+    return this.closed.signal.aborted;
+  }
+
+  private enqueue({ input, textLength, patchCount }: Prepared<Input>, signal: AbortSignal): Promise<JobOutput> {
     const refusal = this.refusal(signal);
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      const enqueuedAt = performance.now();
-      const job: Job<Input> = { input, textLength, patchCount, enqueuedAt, attempts: 0, resolve, reject };
-      this.lanes.add(job);
-      signal?.addEventListener('abort', () => this.abandon(job), { once: true });
+      const enqueuedAtMs = performance.now();
+      const job: Job<Input> = { input, textLength, patchCount, enqueuedAtMs, attempts: 0, resolve, reject };
+      this.queue.add(job);
+      signal.addEventListener('abort', () => this.cancel(job), { once: true });
       this.dispatch();
     });
   }
 
-  /** Ends the pool after what it has accepted. */
-  async close(): Promise<void> {
-    this.closing = true;
-    while (this.lanes.length > 0 && this.threads.length > 0) await sleep(5);
-    await Promise.all(this.threads.map((thread) => thread.close()));
-  }
-
-  private refusal(signal?: AbortSignal): Problem | undefined {
-    if (this.closing) return new Problem('shutting_down', 'The service is shutting down.');
-    if (signal?.aborted) return clientClosed();
+  private refusal(signal: AbortSignal): Problem | undefined {
+    if (this.closing) return shuttingDown();
+    if (signal.aborted) return clientClosed();
     if (this.failure !== undefined) return this.failure;
-    if (this.lanes.length < this.options.maxQueue) return undefined;
-    this.metrics.countFullQueue();
-    const detail = `${this.options.maxQueue} inputs are waiting for the model already.`;
+    if (this.queue.length < this.options.maxQueue) return undefined;
+    this.options.metrics.countFullQueue();
+    const detail = `The queue of the model is full: ${this.options.maxQueue} inputs wait. Try again later.`;
     return new Problem('overloaded', detail, { retry_after_seconds: 1 });
   }
 
-  /** A client has gone: its job leaves the queue; one that runs is not repeated. */
-  private abandon(job: Job<Input>): void {
-    this.lanes.remove(job);
+  /** The client has disconnected: a waiting job leaves the queue, a running one is not repeated. */
+  private cancel(job: Job<Input>): void {
+    this.queue.remove(job);
     job.attempts = MAX_ATTEMPTS;
     job.reject(clientClosed());
   }
 
-  /** Gives waiting jobs to threads that have room. */
+  /** Posts waiting jobs to workers with room. */
   private dispatch(): void {
     for (;;) {
-      const thread = this.threadWithRoom();
-      if (thread === undefined) return;
-      // Until a thread is done with the batch it has, its next one may grow: what does not fill one yet waits.
-      if (thread.inFlight > 0 && !this.lanes.hasFullBatch(this.options)) return;
-      const jobs = this.lanes.take(this.options);
+      const worker = this.workerWithRoom();
+      if (worker === undefined) return;
+      // A busy worker gets its next batch early only when that is full: until then the batch may still grow.
+      if (worker.inFlight > 0 && !this.queue.hasFullBatch(this.options)) return;
+      const jobs = this.queue.take(this.options);
       if (jobs.length === 0) return;
-      void this.runBatch(thread, jobs);
+      void this.runBatch(worker, jobs);
     }
   }
 
-  /** An idle thread before one that is busy but may have its next batch already. */
-  private threadWithRoom(): SessionThread | undefined {
-    const holding = (batches: number) => this.threads.find(({ inFlight }) => inFlight === batches);
-    for (let batches = 0; batches < BATCHES_PER_THREAD; batches++) {
-      const thread = holding(batches);
-      if (thread !== undefined) return thread;
+  /** The worker with the fewest batches, unless every worker has as many as it may. */
+  private workerWithRoom(): WorkerHandle | undefined {
+    for (let batches = 0; batches < BATCHES_PER_WORKER; batches++) {
+      const worker = this.workers.find(({ inFlight }) => inFlight === batches);
+      if (worker !== undefined) return worker;
     }
     return undefined;
   }
 
-  private async runBatch(thread: SessionThread, jobs: Job<Input>[]): Promise<void> {
-    const { backend, dim } = this.options;
+  private async runBatch(worker: WorkerHandle, jobs: Job<Input>[]): Promise<void> {
     this.observe(jobs);
     try {
-      const { vectors, counts, seconds } = await thread.run(backend.collate(jobs.map(({ input }) => input)));
+      const { vectors, counts, seconds } = await worker.run(this.family.collate(jobs.map(({ input }) => input)));
       jobs.forEach((job, row) => {
-        deliver(job, vectors.slice(row * dim, (row + 1) * dim), counts?.[row], seconds);
+        complete(job, vectors.slice(row * this.dim, (row + 1) * this.dim), counts?.[row], seconds);
       });
     } catch (error) {
-      this.logger.error({ err: error, batchSize: jobs.length }, 'a batch failed');
+      this.options.logger.error({ err: error, batchSize: jobs.length }, 'a batch failed');
       for (const job of jobs) this.retryOrFail(job, error);
     }
     this.dispatch();
   }
 
-  /** Once more, alone: whichever input of the batch was the one that the model cannot take, the others can do without it. */
+  /** Repeats a job in a batch of its own, so that one input that the model fails on does not fail the others. */
   private retryOrFail(job: Job<Input>, cause: unknown): void {
     job.attempts++;
     job.alone = true;
     if (this.failure !== undefined) job.reject(this.failure);
-    else if (job.attempts < MAX_ATTEMPTS) this.lanes.add(job);
+    else if (job.attempts < MAX_ATTEMPTS) this.queue.add(job);
     else job.reject(new Problem('internal', 'The model failed on this input.', {}, { cause }));
   }
 
   private observe(jobs: readonly Job<Input>[]): void {
+    const { batchSize, realTokens, paddingTokens } = this.options.metrics;
     const tokens = jobs.reduce((sum, { textLength, patchCount }) => sum + textLength + patchCount, 0);
-    this.metrics.observeBatch(jobs.length, tokens, paddedTokens(jobs) - tokens);
+    batchSize.observe(jobs.length);
+    realTokens.inc(tokens);
+    paddingTokens.inc(paddedTokens(jobs) - tokens);
   }
 
-  private async addThread(): Promise<void> {
-    const thread = await SessionThread.start(this.options.backend.worker, this.options.backend.setup);
-    // The pool may have been closed while the thread started.
-    if (this.closing) return thread.close();
-    this.threads.push(thread);
-    thread.onExit(() => {
-      this.threads = this.threads.filter((other) => other !== thread);
-      if (!this.closing && this.survives()) void this.replaceThread();
+  private async addWorker(): Promise<void> {
+    const worker = await WorkerHandle.start(this.family.worker, this.family.setup);
+    // The pool may have been closed while the worker started.
+    if (this.closing) return worker.close();
+    this.workers.push(worker);
+    worker.onExit(() => {
+      this.workers = this.workers.filter((other) => other !== worker);
+      if (!this.closing && this.mayRestart()) void this.replaceWorker();
     });
     this.dispatch();
   }
 
-  /** Counts a thread that was lost. @returns false when they have been too many: the pool has given up */
-  private survives(cause?: unknown): boolean {
+  private async replaceWorker(): Promise<void> {
+    const { metrics, logger } = this.options;
+    const restart = async () => {
+      if (this.closing || this.failure !== undefined) return;
+      metrics.countRestart();
+      logger.error({ workers: this.workers.length }, 'a worker thread exited; starting another');
+      await this.addWorker();
+    };
+    const onRetry = (error: unknown, delayMs: number) =>
+      logger.error({ err: error, delayMs }, 'a worker thread did not start; trying again after the delay');
+    const shouldRetry = (error: unknown) => this.mayRestart(error);
+    // A pool that fails has reported it; a pool that closes needs no worker.
+    await retry(restart, { ...RESTART, shouldRetry, onRetry, signal: this.closed.signal }).catch(() => {});
+  }
+
+  /** Counts a worker that exited or did not start. @returns false when there were too many: the pool has failed */
+  private mayRestart(cause?: unknown): boolean {
     const nowMs = performance.now();
-    this.deathsMs = [...this.deathsMs.filter((diedMs) => nowMs - diedMs < DEATHS_WINDOW_MS), nowMs];
-    if (this.deathsMs.length >= DEATHS_PER_WORKER * this.options.workers) this.giveUp(cause);
+    this.exitsMs = [...this.exitsMs.filter((exitMs) => nowMs - exitMs < EXITS_WINDOW_MS), nowMs];
+    if (this.exitsMs.length >= EXITS_PER_WORKER * this.options.workers) this.fail(cause);
     return this.failure === undefined;
   }
 
-  private giveUp(cause: unknown): void {
+  private fail(cause: unknown): void {
     if (this.failure !== undefined) return;
-    this.failure = new Problem('not_ready', 'The session threads of the model keep dying.', {}, { cause });
-    this.logger.error({ err: this.failure }, 'session threads keep dying; no more are started');
-    for (let jobs = this.lanes.take(this.options); jobs.length > 0; jobs = this.lanes.take(this.options))
-      for (const job of jobs) job.reject(this.failure);
+    this.failure = new Problem('not_ready', 'The worker threads of the model keep exiting.', {}, { cause });
+    this.options.logger.error({ err: this.failure }, 'worker threads keep exiting; no more are started');
+    this.rejectQueued(this.failure);
     this.options.onFailure?.(this.failure);
   }
 
-  private async replaceThread(): Promise<void> {
-    for (
-      let delayMs = RESTART_DELAY_MS;
-      !this.closing && this.failure === undefined;
-      delayMs = Math.min(2 * delayMs, RESTART_DELAY_MAX_MS)
-    ) {
-      this.metrics.countRestart();
-      this.logger.error('a session thread died; starting another');
-      try {
-        return await this.addThread();
-      } catch (error) {
-        if (!this.survives(error)) return;
-        this.logger.error({ err: error }, `a session thread did not start; next try in ${delayMs} ms`);
-        await sleep(delayMs, undefined, { ref: false });
-      }
-    }
+  private rejectQueued(problem: Problem): void {
+    for (let jobs = this.queue.take(this.options); jobs.length > 0; jobs = this.queue.take(this.options))
+      for (const job of jobs) job.reject(problem);
   }
 }
 
-/** Gives a caller its vector, having asserted what must hold of every vector that leaves the encoder. */
-function deliver(job: Job<unknown>, vector: Float32Array, count: Count | undefined, inferenceSeconds: number): void {
+const shuttingDown = () => new Problem('shutting_down', 'The service is shutting down.');
+
+/** Resolves a job, having asserted what holds for every vector that leaves an encoder: it has norm 1. */
+function complete(
+  job: Job<unknown>,
+  vector: Float32Array,
+  count: TokenCount | undefined,
+  inferenceSeconds: number,
+): void {
   if (!isUnitVector(vector)) {
-    job.reject(new Problem('internal', 'The model gave a vector that is not of norm 1.'));
+    job.reject(new Problem('internal', 'The model returned a vector whose norm is not 1.'));
     return;
   }
-  const queueSeconds = Math.max(0, (performance.now() - job.enqueuedAt) / 1000 - inferenceSeconds);
+  const queueSeconds = Math.max(0, (performance.now() - job.enqueuedAtMs) / 1000 - inferenceSeconds);
   job.resolve({ vector, count, queueSeconds, inferenceSeconds });
 }

@@ -1,93 +1,97 @@
-/** What the queue needs to know of a job. */
+/** What the queue reads of a job. */
 export interface Queued {
+  /** Text tokens. */
   textLength: number;
+  /** Patches, or the tokens that images and frames become. */
   patchCount: number;
-  /** Goes in a batch of its own: it may have failed one that it shared. */
+  /** Whether the job gets a batch of its own: a batch that it shared has failed. */
   alone?: boolean;
 }
 
 export interface BatchLimits {
-  /** Tokens of one batch, padding counted. A single longer job still goes, alone. */
+  /** Tokens of one batch, padding included. A single job above it still runs, in a batch of its own. */
   maxTokens: number;
+  /** Inputs of one batch. */
   maxSize: number;
 }
 
-/** Texts up to this length share a lane: padding them to each other costs less than another batch. */
-const SHORTEST_LANE_TOKENS = 16;
+/** Texts up to this length share a bucket: padding them to each other costs less than another batch. */
+const SHORTEST_BUCKET_TOKENS = 16;
 
-/** Tokens a batch costs with its padding: what the memory and time of a forward pass follow. */
+/** Tokens of a batch including padding: time and memory of a forward pass grow with them. */
 export const paddedTokens = (jobs: readonly Queued[]): number =>
   jobs.length *
   (Math.max(...jobs.map(({ textLength }) => textLength)) + Math.max(...jobs.map(({ patchCount }) => patchCount)));
 
-interface Lane<Job> {
+interface Bucket<Job> {
   jobs: Job[];
-  /** Work done for this lane, in padded tokens: the lane that had least goes next. */
+  /** Padded tokens served to this bucket: the non-empty bucket with the fewest is next. */
   served: number;
 }
 
 /**
- * The queue before the model. Jobs wait in lanes of like length and kind, so that a batch pads little and a
- * sentence never pads to a video; the lanes take turns by the work done for each (start-time fair queueing,
- * Goyal, Vin and Cheng 1996), so that long work cannot starve short work, nor the reverse.
+ * The queue in front of the model. Jobs wait in buckets of similar length and the same kind, so that a batch pads
+ * little and a sentence is never padded to a video. Buckets are served by start-time fair queueing on padded tokens
+ * (Goyal, Vin and Cheng, SIGCOMM 1996): neither long nor short work can starve the other.
  */
-export class Lanes<Job extends Queued> {
-  private readonly lanes = new Map<string, Lane<Job>>();
+export class FairQueue<Job extends Queued> {
+  private readonly buckets = new Map<string, Bucket<Job>>();
   private virtualTime = 0;
   private jobCount = 0;
 
+  /** Jobs that wait. */
   get length(): number {
     return this.jobCount;
   }
 
   add(job: Job): void {
-    const key = laneOf(job);
-    const lane = this.lanes.get(key) ?? { jobs: [], served: 0 };
-    this.lanes.set(key, lane);
-    // A lane that was idle does not save up its turns.
-    if (lane.jobs.length === 0) lane.served = Math.max(lane.served, this.virtualTime);
-    lane.jobs.push(job);
+    const key = bucketOf(job);
+    const bucket = this.buckets.get(key) ?? { jobs: [], served: 0 };
+    this.buckets.set(key, bucket);
+    // An idle bucket earns no credit for the time it was empty.
+    if (bucket.jobs.length === 0) bucket.served = Math.max(bucket.served, this.virtualTime);
+    bucket.jobs.push(job);
     this.jobCount++;
   }
 
-  /** Takes a job out before its turn; false when it is not waiting any more. */
+  /** Removes a waiting job. @returns false when it does not wait any more */
   remove(job: Job): boolean {
-    const jobs = this.lanes.get(laneOf(job))?.jobs;
-    const place = jobs?.indexOf(job) ?? -1;
-    if (place < 0) return false;
-    jobs?.splice(place, 1);
+    const jobs = this.buckets.get(bucketOf(job))?.jobs;
+    const position = jobs?.indexOf(job) ?? -1;
+    if (position < 0) return false;
+    jobs?.splice(position, 1);
     this.jobCount--;
     return true;
   }
 
-  /** The next batch, oldest jobs of the lane first; empty when nothing waits. */
+  /** The next batch, oldest jobs of its bucket first; empty when no job waits. */
   take(limits: BatchLimits): Job[] {
-    const lane = this.nextLane();
-    if (lane === undefined) return [];
-    this.virtualTime = lane.served;
-    const jobs = lane.jobs.splice(0, batchSize(lane.jobs, limits));
-    lane.served += paddedTokens(jobs);
+    const bucket = this.nextBucket();
+    if (bucket === undefined) return [];
+    this.virtualTime = bucket.served;
+    const jobs = bucket.jobs.splice(0, batchSize(bucket.jobs, limits));
+    bucket.served += paddedTokens(jobs);
     this.jobCount -= jobs.length;
     return jobs;
   }
 
-  /** Whether what waits fills the next batch: one that is full does not grow by waiting. */
+  /** Whether the next batch is full: waiting for more jobs does not make it larger. */
   hasFullBatch(limits: BatchLimits): boolean {
-    const jobs = this.nextLane()?.jobs ?? [];
+    const jobs = this.nextBucket()?.jobs ?? [];
     const size = batchSize(jobs, limits);
     return size === limits.maxSize || size < jobs.length;
   }
 
-  private nextLane(): Lane<Job> | undefined {
-    let next: Lane<Job> | undefined;
-    for (const lane of this.lanes.values()) {
-      if (lane.jobs.length > 0 && (next === undefined || lane.served < next.served)) next = lane;
+  private nextBucket(): Bucket<Job> | undefined {
+    let next: Bucket<Job> | undefined;
+    for (const bucket of this.buckets.values()) {
+      if (bucket.jobs.length > 0 && (next === undefined || bucket.served < next.served)) next = bucket;
     }
     return next;
   }
 }
 
-/** How many of the first jobs go together. */
+/** How many of the first jobs fit into one batch. */
 function batchSize(jobs: readonly Queued[], { maxTokens, maxSize }: BatchLimits): number {
   let [size, texts, patches] = [0, 0, 0];
   for (const job of jobs.slice(0, jobs[0]?.alone ? 1 : maxSize)) {
@@ -99,8 +103,8 @@ function batchSize(jobs: readonly Queued[], { maxTokens, maxSize }: BatchLimits)
   return size;
 }
 
-/** Lengths within a factor of two, of the same kind (text, pixels, both), share a lane. */
-function laneOf({ textLength, patchCount }: Queued): string {
-  const bucket = (length: number) => (length === 0 ? 0 : Math.ceil(Math.log2(Math.max(length, SHORTEST_LANE_TOKENS))));
-  return `${bucket(textLength)}/${bucket(patchCount)}`;
+/** Lengths within a factor of two, of the same kind (text, pixels, both), share a bucket. */
+function bucketOf({ textLength, patchCount }: Queued): string {
+  const rank = (length: number) => (length === 0 ? 0 : Math.ceil(Math.log2(Math.max(length, SHORTEST_BUCKET_TOKENS))));
+  return `${rank(textLength)}/${rank(patchCount)}`;
 }

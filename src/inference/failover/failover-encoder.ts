@@ -1,59 +1,60 @@
-import type { FastifyBaseLogger } from 'fastify';
 import { Problem } from '../../common/errors.js';
+import type { Logger } from '../../lib/logger.js';
 import type { ModelMetrics } from '../../observability/model-metrics.js';
 import type { Degradation, EncodedInput, EncodeOptions, Encoder, Part } from '../encoder.js';
-import { isFault, Link } from './failover-target.js';
-import type { Place } from './target.js';
+import { FailoverTarget, isTargetFault } from './failover-target.js';
+import type { Target } from './target.js';
 
-export interface FallbackOptions {
+export interface FailoverOptions {
   /** Devices of this machine, best first. */
-  devices: readonly Place[];
-  /** Where the same model runs when it runs on none of them. */
-  replica: LastResort | undefined;
-  /** The longest pause before a place that failed is tried again. */
+  devices: readonly Target[];
+  /** Another service with the same model, used while no device runs it. */
+  upstream: UpstreamTarget | undefined;
+  /** Upper bound of the delay before a target that failed is tried again. */
   retryMs: number;
   metrics: ModelMetrics;
-  logger: FastifyBaseLogger;
+  logger: Logger;
 }
 
-export interface LastResort extends Place {
-  /** Given the model that runs on a device, to know it again elsewhere. */
-  learn(encoder: Encoder): Promise<void>;
+export interface UpstreamTarget extends Target {
+  /** Stores vectors of the model that runs here; the upstream has to return the same ones. */
+  recordReference(encoder: Encoder): Promise<void>;
 }
 
 const RETRY_AFTER_SECONDS = 5;
 
 /**
- * One model on the best of several places. What fails on one goes on to the next, so that a lost GPU costs time and
- * no request; when the better one works again it is used again. Every place runs the same weights: a vector is the
- * same, up to its last digits, wherever it came from.
+ * One model on the best of several targets. An input that fails on one target is encoded on the next, so a lost GPU
+ * costs time and no request; when the better target works again it is used again. Every target runs the same weights:
+ * vectors are equal, up to their last digits, whichever target they come from.
  */
-export class FallbackEncoder implements Encoder {
-  private readonly links: Link[];
-  private readonly replica: Link | undefined;
-  private active: Link | undefined;
+export class FailoverEncoder implements Encoder {
+  private readonly targets: FailoverTarget[];
+  private readonly upstream: FailoverTarget | undefined;
+  private active: FailoverTarget | undefined;
   private closing = false;
 
-  private constructor(private readonly options: FallbackOptions) {
-    const { devices, replica, retryMs, logger } = options;
-    const link = (place: Place) => new Link(place, { retryMs, logger, onChange: () => this.settle() });
-    this.links = devices.map(link);
-    this.replica = replica === undefined ? undefined : link(replica);
-    if (this.replica !== undefined) this.links.push(this.replica);
+  private constructor(private readonly options: FailoverOptions) {
+    const { devices, upstream, retryMs, logger } = options;
+    const toFailover = (target: Target) =>
+      new FailoverTarget(target, { retryMs, logger, onChange: () => this.selectTarget() });
+    this.targets = devices.map(toFailover);
+    this.upstream = upstream === undefined ? undefined : toFailover(upstream);
+    if (this.upstream !== undefined) this.targets.push(this.upstream);
   }
 
   /**
-   * Starts the model on the first place that runs it. Devices before it are left out: the best that works is what
-   * was asked for. When none works and the replica does, they stay, and the model is degraded.
-   * @throws Error that says of each place why it does not run the model
+   * Starts the model on the first target that runs it. Devices before that one are dropped: they cannot run it on this
+   * machine. When only the upstream runs the model the devices are kept, and the model is degraded.
+   * @throws Error with the reason of each target when none runs the model
    */
-  static async start(options: FallbackOptions): Promise<FallbackEncoder> {
-    const encoder = new FallbackEncoder(options);
+  static async start(options: FailoverOptions): Promise<FailoverEncoder> {
+    const encoder = new FailoverEncoder(options);
     const failures: string[] = [];
-    for (const link of [...encoder.links]) {
+    for (const target of [...encoder.targets]) {
       try {
-        const opened = await link.open();
-        await encoder.begin(link, opened);
+        const opened = await target.open();
+        await encoder.begin(target, opened);
         return encoder;
       } catch (error) {
         failures.push(error instanceof Error ? error.message : String(error));
@@ -72,74 +73,74 @@ export class FallbackEncoder implements Encoder {
   }
 
   get degradation(): Degradation | undefined {
-    return this.links[0]?.degradation;
+    return this.targets[0]?.degradation;
   }
 
   async encode(parts: readonly Part[], options: EncodeOptions): Promise<EncodedInput> {
     let failure: unknown;
-    for (const link of this.links) {
-      if (!link.isUp || (options.forwarded && link === this.replica)) continue;
+    for (const target of this.targets) {
+      if (!target.isUp || (options.forwarded && target === this.upstream)) continue;
       try {
-        return await link.encode(parts, options);
+        return await target.encode(parts, options);
       } catch (error) {
-        if (this.closing || !isFault(error)) throw error;
+        if (this.closing || !isTargetFault(error)) throw error;
         failure ??= error;
       }
     }
-    const isPlain = failure instanceof Problem && (failure.code === 'internal' || failure.code === 'unavailable');
-    throw isPlain ? failure : nowhere(failure);
+    const isPublic = failure instanceof Problem && (failure.code === 'internal' || failure.code === 'unavailable');
+    throw isPublic ? failure : unavailable(failure);
   }
 
   async close(): Promise<void> {
     this.closing = true;
-    await Promise.all(this.links.map((link) => link.close()));
+    await Promise.all(this.targets.map((target) => target.close()));
   }
 
-  private async begin(first: Link, opened: Encoder): Promise<void> {
-    if (first !== this.replica) {
-      const useless = this.links.splice(0, this.links.indexOf(first));
-      await Promise.all(useless.map((link) => link.close()));
-      void this.prepareReplica(opened);
+  private async begin(first: FailoverTarget, opened: Encoder): Promise<void> {
+    if (first !== this.upstream) {
+      const missing = this.targets.splice(0, this.targets.indexOf(first));
+      await Promise.all(missing.map((target) => target.close()));
+      void this.prepareUpstream(opened);
     }
     this.active = first;
     this.options.metrics.watchDevices(() =>
-      this.links.map((link) => ({
-        device: link.device,
-        isUp: link.isUp,
-        isUsed: link === this.active && link.isReady,
+      this.targets.map((target) => ({
+        device: target.device,
+        isUp: target.isUp,
+        isUsed: target === this.active && target.isReady,
       })),
     );
   }
 
-  /** Whether the last resort is one should be known before it is needed. It says so itself when it is not. */
-  private async prepareReplica(encoder: Encoder): Promise<void> {
-    const { replica, logger } = this.options;
+  /** Verifies the upstream before it is needed; it reports its own failure as a target that is down. */
+  private async prepareUpstream(encoder: Encoder): Promise<void> {
+    const { upstream, logger } = this.options;
     try {
-      await replica?.learn(encoder);
-      await this.replica?.open();
+      await upstream?.recordReference(encoder);
+      await this.upstream?.open();
     } catch (error) {
-      logger.warn({ err: error }, 'the replica cannot be the last resort at the moment');
+      logger.warn({ err: error }, 'the upstream cannot take over at the moment');
     }
   }
 
-  /** Makes the best place that is up the one in use. */
-  private settle(): void {
+  /** Makes the best target that is up the active one. */
+  private selectTarget(): void {
     if (this.closing || this.active === undefined) return;
-    const [from, to] = [this.active, this.links.find((link) => link.isUp)];
+    const [from, to] = [this.active, this.targets.find((target) => target.isUp)];
     if (to === undefined || to === from) return;
     this.active = to;
     this.options.metrics.countMove(from.device, to.device);
     this.options.logger.warn({ from: from.device, to: to.device, reason: from.degradation?.reason }, 'the model moved');
-    // The first request should not have to wait for it; its failure is the place's own to tell.
+    // Loads the model before the first request needs it; the target reports a failure itself.
     to.open().catch(() => {});
-    if (from.isUp && from !== this.replica) from.rest(() => from === this.active);
+    if (from.isUp && from !== this.upstream) from.unloadWhenUnused(() => from === this.active);
   }
 }
 
-const nowhere = (cause: unknown) =>
+const unavailable = (cause: unknown) =>
   new Problem(
     'unavailable',
-    'The model runs nowhere at the moment; it is being started again. Try again shortly.',
+    'The model runs on no device at the moment; it is being started again. Try again shortly.',
     { retry_after_seconds: RETRY_AFTER_SECONDS },
     { cause },
   );

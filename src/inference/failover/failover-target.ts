@@ -1,50 +1,50 @@
-import type { FastifyBaseLogger } from 'fastify';
 import { Problem, type ProblemCode } from '../../common/errors.js';
 import { CircuitBreaker } from '../../lib/circuit-breaker.js';
+import type { Logger } from '../../lib/logger.js';
 import type { Degradation, EncodedInput, EncodeOptions, Encoder, Part } from '../encoder.js';
-import { type Place, PlaceError } from './target.js';
+import { type Target, TargetError } from './target.js';
 
-/** Failures in a row after which it is looked whether they are the place's fault. */
+/** Failures in a row after which the target is probed. */
 const FAILURES_MAX = 3;
-const FIRST_PAUSE_MS = 1_000;
-const CHECK_TIMEOUT_MS = 30_000;
+const FIRST_RETRY_MS = 1_000;
+const PROBE_TIMEOUT_MS = 30_000;
 const PROBE: readonly Part[] = [{ text: 'Does the model still run here?' }];
 
-export interface LinkOptions {
-  /** The longest pause before a place that failed is tried again. */
+export interface FailoverTargetOptions {
+  /** Upper bound of the delay before a target that failed is tried again. */
   retryMs: number;
-  logger: FastifyBaseLogger;
-  /** Told when the place has failed, and when it works again. */
+  logger: Logger;
+  /** Called when the target goes down, and when it is up again. */
   onChange(): void;
 }
 
 /**
- * One place of a chain, with its circuit breaker. What fails there may be the input's fault: after some failures in a
- * row the model is given an input of our own, and when that fails too the place is down. It is closed then, which
- * frees a GPU, and after a pause it is tried again in the background: no request has to be the one that tries.
+ * One target of the chain, with its circuit breaker. A failure may be the input's fault: after some failures in a row
+ * the model gets an input of our own, and only when that fails too the target is down. A target that is down is
+ * closed, which frees a GPU, and tried again in the background with growing delays: no request waits for an attempt.
  */
-export class Link {
+export class FailoverTarget {
   private readonly breaker: CircuitBreaker;
   private opening: Promise<Encoder> | undefined;
   private encoder: Encoder | undefined;
   private fault: Degradation | undefined;
-  private checking = false;
+  private probing = false;
   private closed = false;
-  private timer: NodeJS.Timeout | undefined;
+  private retryTimer: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly place: Place,
-    private readonly options: LinkOptions,
+    private readonly target: Target,
+    private readonly options: FailoverTargetOptions,
   ) {
     const openMaxMs = options.retryMs;
-    this.breaker = new CircuitBreaker({ failuresMax: FAILURES_MAX, openMs: FIRST_PAUSE_MS, openMaxMs });
+    this.breaker = new CircuitBreaker({ failuresMax: FAILURES_MAX, openMs: FIRST_RETRY_MS, openMaxMs });
   }
 
   get device(): string {
-    return this.place.device;
+    return this.target.device;
   }
 
-  /** Whether inputs may go there. */
+  /** Whether the target accepts inputs. */
   get isUp(): boolean {
     return this.fault === undefined;
   }
@@ -53,12 +53,12 @@ export class Link {
     return this.isUp && this.encoder?.isReady === true;
   }
 
-  /** Since when and why the place is down. */
+  /** Since when and why the target is down; undefined while it is up. */
   get degradation(): Degradation | undefined {
     return this.fault;
   }
 
-  /** Starts the model there, where it has not been started. @throws what went wrong; the place is down then */
+  /** Starts the model on the target unless it has been started. @throws the target's error; the target is down then */
   open(): Promise<Encoder> {
     this.opening ??= this.start().catch((error: unknown) => {
       this.goDown(error, `the model does not start on ${this.device}`);
@@ -67,113 +67,116 @@ export class Link {
     return this.opening;
   }
 
-  /** @throws what `Encoder.encode` does, and whatever the place's failure is */
+  /** @throws as `Encoder.encode`, and any error that the target fails with */
   async encode(parts: readonly Part[], options: EncodeOptions): Promise<EncodedInput> {
     const encoder = await this.open();
     try {
       const encoded = await encoder.encode(parts, options);
-      if (encoder === this.encoder) this.breaker.succeeded();
+      if (this.breaker.failures > 0 && encoder === this.encoder) this.breaker.succeeded();
       return encoded;
     } catch (error) {
-      if (isFault(error) && encoder === this.encoder) this.suspect(encoder);
+      if (isTargetFault(error) && encoder === this.encoder) this.countFailure(encoder);
       throw error;
     }
   }
 
-  /** Gives back what it holds when it is not `wanted` for a while; it is started again when an input comes. */
-  rest(isWanted: () => boolean): void {
+  /** Unloads the model after `retryMs` unless `isUsed` then; the next input loads it again. */
+  unloadWhenUnused(isUsed: () => boolean): void {
     const timer = setTimeout(() => {
-      if (!this.closed && this.isUp && !isWanted()) this.release();
+      if (!this.closed && this.isUp && !isUsed()) this.unload();
     }, this.options.retryMs);
     timer.unref();
   }
 
   async close(): Promise<void> {
     this.closed = true;
-    clearTimeout(this.timer);
+    clearTimeout(this.retryTimer);
     await (await this.opening?.catch(() => undefined))?.close();
   }
 
   private async start(): Promise<Encoder> {
     let encoder: Encoder | undefined;
-    encoder = await this.place.open((error) => {
-      if (this.isUp && encoder === this.encoder) this.goDown(error, `session threads kept dying on ${this.device}`);
+    encoder = await this.target.open((error) => {
+      if (this.isUp && encoder === this.encoder) this.goDown(error, `worker threads kept exiting on ${this.device}`);
     });
     this.encoder = encoder;
     return encoder;
   }
 
-  private suspect(encoder: Encoder): void {
-    if (this.checking) return;
+  private countFailure(encoder: Encoder): void {
+    if (this.probing) return;
     this.breaker.failed();
     if (this.breaker.isClosed) return;
-    this.checking = true;
-    this.check(encoder)
+    this.probing = true;
+    this.probe(encoder)
       .catch((error: unknown) => {
         if (encoder === this.encoder) this.goDown(error, `the model failed on ${this.device}`);
       })
       .finally(() => {
-        this.checking = false;
+        this.probing = false;
       });
   }
 
-  /** @throws when the model does not embed even what it certainly can */
-  private async check(encoder: Encoder): Promise<void> {
-    const signal = AbortSignal.timeout(CHECK_TIMEOUT_MS);
+  /** @throws when the model does not embed a text that every model embeds */
+  private async probe(encoder: Encoder): Promise<void> {
+    const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
     try {
       await encoder.encode(PROBE, { modality: 'text', role: 'document', signal, record: () => {} });
     } catch (error) {
-      if (isFault(error) || signal.aborted) throw error;
+      if (isTargetFault(error) || signal.aborted) throw error;
     }
     this.breaker.succeeded();
   }
 
-  private goDown(error: unknown, otherwise: string): void {
+  private goDown(error: unknown, fallbackReason: string): void {
     if (this.closed) return;
-    const reason = error instanceof PlaceError ? error.reason : otherwise;
-    this.options.logger.error({ err: error, device: this.device, reason }, 'the model cannot run here');
+    const reason = error instanceof TargetError ? error.reason : fallbackReason;
+    this.options.logger.error({ err: error, device: this.device, reason }, 'the model cannot run on this target');
     this.fault = { since: new Date(), reason };
     if (this.breaker.isClosed) this.breaker.trip();
-    this.release();
-    this.tryAgainLater();
+    this.unload();
+    this.scheduleRetry();
     this.options.onChange();
   }
 
-  /** Closes what runs there, after what it has accepted; nobody waits for it to end. */
-  private release(): void {
+  /** Closes the encoder after the inputs it has accepted; no caller waits for that. */
+  private unload(): void {
     const { encoder } = this;
     this.encoder = undefined;
     this.opening = undefined;
-    encoder?.close().catch((err: unknown) => this.options.logger.error({ err, device: this.device }, 'not closed'));
+    encoder?.close().catch((error: unknown) => {
+      this.options.logger.error({ err: error, device: this.device }, 'an encoder that was replaced did not close');
+    });
   }
 
-  private tryAgainLater(): void {
-    this.timer = setTimeout(() => void this.tryAgain(), this.breaker.remainingMs + 1).unref();
+  private scheduleRetry(): void {
+    this.retryTimer = setTimeout(() => void this.tryAgain(), this.breaker.remainingMs + 1).unref();
   }
 
-  /** The half-open state: opens the place beside the requests, and believes it when it embeds. */
+  /** The half-open state: starts the model beside the requests; the target is up when it embeds the probe. */
   private async tryAgain(): Promise<void> {
     if (this.closed) return;
-    // A timer may fire a moment early.
-    if (!this.breaker.admits()) return this.tryAgainLater();
+    // A timer may fire early.
+    if (!this.breaker.admits()) return this.scheduleRetry();
     this.opening = this.start();
     try {
       const encoder = await this.opening;
-      await this.check(encoder);
+      await this.probe(encoder);
       this.fault = undefined;
-      this.options.logger.info({ device: this.device }, 'the model runs here again');
+      this.options.logger.info({ device: this.device }, 'the model runs on this target again');
       this.options.onChange();
     } catch (error) {
-      this.options.logger.warn({ err: error, device: this.device }, 'the model still cannot run here');
+      this.options.logger.warn({ err: error, device: this.device }, 'the model still cannot run on this target');
       this.breaker.failed();
-      this.release();
-      this.tryAgainLater();
+      this.unload();
+      this.scheduleRetry();
     }
   }
 }
 
-/** Problems that tell of the place and not of the input. */
-const FAULTS: readonly ProblemCode[] = ['internal', 'not_ready', 'unavailable', 'shutting_down'];
+/** Problems that are the target's fault and not the input's. */
+const TARGET_FAULTS: readonly ProblemCode[] = ['internal', 'not_ready', 'unavailable', 'shutting_down'];
 
-/** Whether another place may do what failed here. */
-export const isFault = (error: unknown): boolean => !(error instanceof Problem) || FAULTS.includes(error.code);
+/** Whether another target may succeed where this error occurred. */
+export const isTargetFault = (error: unknown): boolean =>
+  !(error instanceof Problem) || TARGET_FAULTS.includes(error.code);

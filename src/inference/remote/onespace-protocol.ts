@@ -1,39 +1,38 @@
 import { readFile } from 'node:fs/promises';
 import { Type } from 'typebox';
-import { toPng } from '../../media/png.js';
+import { MODEL_HEADER } from '../../common/headers.js';
+import { toPng } from '../../media/encode.js';
 import type { EncodedInput, MediaPart, Part, Role } from '../encoder.js';
-import { PlaceError } from '../failover/target.js';
-import type { ReplicaClient } from './client.js';
-import { bodyOf, type Dialect, toVector } from './protocol.js';
+import { TargetError } from '../failover/target.js';
+import type { RemoteClient } from './client.js';
+import { bodyOf, type Protocol, toVector } from './protocol.js';
 
 export interface OnespaceOptions {
   /** Name and revision of the model. */
   id: string;
   dim: number;
-  /** Whether it samples clips as this service does. */
+  /** Whether the upstream samples videos as this service does. */
   takesVideo: boolean;
 }
 
-/** As routes/model-choice.ts sends it. */
-const MODEL_HEADER = 'x-onespace-model';
 const Embedded = Type.Object({
   embedding: Type.Array(Type.Number()),
   tokens: Type.Integer(),
   truncated: Type.Boolean(),
 });
 
-/** Another onespace, by its own route: parts as a form, and every reply says which model it is from. */
-export class OnespaceDialect implements Dialect {
-  readonly provesEachReply = true;
+/** Another onespace: parts as a form to `POST /embed`; every reply names the model it is from. */
+export class OnespaceProtocol implements Protocol {
+  readonly repliesNameModel = true;
 
   constructor(
-    private readonly client: ReplicaClient,
+    private readonly client: RemoteClient,
     private readonly options: OnespaceOptions,
   ) {}
 
   refusal(parts: readonly Part[]): string | undefined {
     const hasVideo = parts.some((part) => 'modality' in part && part.modality === 'video');
-    if (hasVideo && !this.options.takesVideo) return 'the replica samples clips at another VIDEO_FPS';
+    if (hasVideo && !this.options.takesVideo) return 'the upstream samples videos at another VIDEO_FPS';
     return undefined;
   }
 
@@ -49,12 +48,12 @@ export class OnespaceDialect implements Dialect {
     const reply = await this.client.post('/embed', form, signal);
     const { embedding, tokens, truncated } = bodyOf(Embedded, reply);
     const from = reply.headers.get(MODEL_HEADER);
-    if (from !== id) throw new PlaceError('the replica runs another model', `${from} and not ${id}`);
+    if (from !== id) throw new TargetError('the upstream runs another model', `${from} and not ${id}`);
     return { vector: toVector(embedding, dim), tokens, truncated };
   }
 }
 
-/** A picture as decoded; a clip as it was sent, since its frames are nothing without their times. */
+/** An image as the decoded frame; a video as the uploaded file, since PNG files would not carry the timestamps. */
 async function fileOf({ modality, frames: [frame], upload }: MediaPart): Promise<Blob> {
   if (modality === 'image' && frame !== undefined) return new Blob([new Uint8Array(await toPng(frame))]);
   return new Blob([new Uint8Array('bytes' in upload ? upload.bytes : await readFile(upload.path))]);

@@ -1,57 +1,57 @@
 import { Type } from 'typebox';
-import { toPng } from '../../media/png.js';
+import { toPng } from '../../media/encode.js';
 import type { LocalManifest } from '../../models/manifest.js';
 import type { EncodedInput, MediaPart, Part, Role } from '../encoder.js';
-import type { ReplicaClient } from './client.js';
-import type { Ability } from './probes.js';
-import { bodyOf, type Dialect, toVector } from './protocol.js';
+import type { RemoteClient } from './client.js';
+import type { Capability } from './probes.js';
+import { bodyOf, type Protocol, toVector } from './protocol.js';
 
 const Embeddings = Type.Object({
   data: Type.Array(Type.Object({ embedding: Type.Array(Type.Number()) }), { minItems: 1, maxItems: 1 }),
   usage: Type.Optional(Type.Object({ prompt_tokens: Type.Optional(Type.Integer()) })),
 });
 
-/** Any server with OpenAI's embeddings interface; pictures as content parts, which vLLM takes too. */
-export class OpenAiDialect implements Dialect {
-  readonly provesEachReply = false;
-  /** What it has been seen to embed as we do; others are not sent. */
-  abilities: ReadonlySet<Ability> = new Set(['text', 'image', 'mixed']);
+/** Any server with OpenAI's embeddings interface; images as content parts of a message, as vLLM takes them. */
+export class OpenAiProtocol implements Protocol {
+  readonly repliesNameModel = false;
+  /** Kinds of input whose probes gave the vectors of this model; other inputs are not sent. */
+  capabilities: ReadonlySet<Capability> = new Set(['text', 'image', 'mixed']);
 
-  /** @param model by which name the server knows it */
+  /** @param model the server's name of the model */
   constructor(
-    private readonly client: ReplicaClient,
+    private readonly client: RemoteClient,
     private readonly model: string,
     private readonly manifest: LocalManifest,
   ) {}
 
   refusal(parts: readonly Part[]): string | undefined {
-    if (parts.some((part) => 'modality' in part && part.modality === 'video')) return 'the replica takes no clips';
-    const ability = abilityFor(parts);
-    if (ability !== undefined && this.abilities.has(ability)) return undefined;
-    return 'the replica has not been seen to embed such an input as this model does';
+    if (parts.some((part) => 'modality' in part && part.modality === 'video')) return 'the upstream takes no video';
+    const capability = capabilityFor(parts);
+    if (capability !== undefined && this.capabilities.has(capability)) return undefined;
+    return 'the upstream is not verified to embed such an input as this model does';
   }
 
   async embed(parts: readonly Part[], role: Role, signal: AbortSignal): Promise<EncodedInput> {
     const [first, ...rest] = parts;
     const isText = first !== undefined && 'text' in first && rest.length === 0;
-    const what = isText
+    const input = isText
       ? { input: [this.prompted(first.text, role)] }
       : { messages: [{ role: 'user', content: await Promise.all(parts.map(toContent)) }] };
-    const body = { model: this.model, encoding_format: 'float', ...what };
+    const body = { model: this.model, encoding_format: 'float', ...input };
     const { data, usage } = bodyOf(Embeddings, await this.client.post('/v1/embeddings', body, signal));
     const vector = toVector(data[0]?.embedding ?? [], this.manifest.dim);
     return { vector, tokens: usage?.prompt_tokens ?? 0, truncated: false };
   }
 
-  /** Such servers embed a text as it comes, so the model's prompt is put around it here. */
+  /** The text in the model's prompt: such servers add none. */
   private prompted(text: string, role: Role): string {
     if (!('prompts' in this.manifest)) return text;
     return this.manifest.prompts[role].replace('{text}', () => text);
   }
 }
 
-/** What a server must be able to do for these parts; undefined for what no probe is like. */
-function abilityFor(parts: readonly Part[]): Ability | undefined {
+/** The capability that an input needs; undefined for an input that no probe resembles. */
+function capabilityFor(parts: readonly Part[]): Capability | undefined {
   const kinds = parts.map((part) => ('text' in part ? 'text' : part.modality)).join(' ');
   if (kinds === 'text' || kinds === 'image') return kinds;
   return kinds === 'text image' ? 'mixed' : undefined;
@@ -63,6 +63,6 @@ async function toContent(part: Part): Promise<object> {
 }
 
 async function dataUrl({ frames: [frame] }: MediaPart): Promise<string> {
-  if (frame === undefined) throw new Error('A picture has a frame.');
+  if (frame === undefined) throw new Error('An image has no frame.');
   return `data:image/png;base64,${(await toPng(frame)).toString('base64')}`;
 }

@@ -1,66 +1,70 @@
 import { Problem } from '../../common/errors.js';
+import { toPng } from '../../media/encode.js';
 import type { Frame } from '../../media/frame.js';
-import { toPng } from '../../media/png.js';
 import { distinguishesRoles, type LocalManifest } from '../../models/manifest.js';
 import type { Encoder, Part, Role } from '../encoder.js';
 
-/** What a replica must be able to embed as we do before it is asked to. */
-export type Ability = 'text' | 'image' | 'mixed';
+/** A kind of input that an upstream must embed as this model does before such inputs are sent to it. */
+export type Capability = 'text' | 'image' | 'mixed';
 
-/** An input whose vector tells two models, or two ways of preparing an input, apart. */
+/** An input whose vector differs between models, and between ways of preparing an input. */
 export interface Probe {
-  /** Its vector is remembered under this name. */
+  /** Key of its reference vector. */
   name: string;
-  ability: Ability;
+  capability: Capability;
   role: Role;
   parts: readonly Part[];
 }
 
-/** Vectors of the probes by their names, as our own model gave them. */
-export type Reference = ReadonlyMap<string, Float32Array>;
+/** Vectors of the probes by their names, as the model gave them on this machine. */
+export type ReferenceVectors = ReadonlyMap<string, Float32Array>;
 
 const SHORT = 'a red car in front of a house; 一只猫';
-/** Longer than some servers cut a text at. */
+/** Longer than the limit at which some servers cut a text. */
 const LONG = Array.from({ length: 24 }, (_, i) => `${i + 1} birds sit on a wire above the street and sing.`).join(' ');
-/** Of one of them; a model on a slow processor takes its time for the long text. */
+/** Of one probe: a large model on a slow processor needs seconds for the long text. */
 export const PROBE_TIMEOUT_MS = 60_000;
-/** Side of the picture, where the model takes pictures as they are. */
+/** Side of the image, in pixels, where the model takes images of any size. */
 const SIDE_MAX = 224;
 
-/** The probes of a model: texts in every role it tells apart, a picture, and both together. */
-export async function probesOf(manifest: LocalManifest): Promise<Probe[]> {
-  const picture = await gradient(
-    'patch' in manifest ? manifest.image.side : Math.min(SIDE_MAX, manifest.image.max_side),
-  );
+/**
+ * The probes of a model: texts in every role that it distinguishes, an image, and both together. Their names are keys
+ * of files on disk: a probe that is renamed has no reference until the model has run here again.
+ */
+export async function createProbes(manifest: LocalManifest): Promise<Probe[]> {
+  const image = await gradient('patch' in manifest ? manifest.image.side : Math.min(SIDE_MAX, manifest.image.max_side));
   const roles: readonly Role[] = distinguishesRoles(manifest) ? ['document', 'query'] : ['document'];
-  const inputs: [Ability, string, Part[]][] = [
+  const inputs: [Capability, string, Part[]][] = [
     ['text', 'short', [{ text: SHORT }]],
     ['text', 'long', [{ text: LONG }]],
-    ['image', 'picture', [picture]],
-    ['mixed', 'both', [{ text: SHORT }, picture]],
+    ['image', 'picture', [image]],
+    ['mixed', 'both', [{ text: SHORT }, image]],
   ];
   return roles.flatMap((role) =>
-    inputs.map(([ability, name, parts]) => ({ name: `${name} ${role}`, ability, role, parts })),
+    inputs.map(([capability, name, parts]) => ({ name: `${name} ${role}`, capability, role, parts })),
   );
 }
 
-/** The vectors of the probes, of those that the model can embed. */
-export async function referenceOf(encoder: Pick<Encoder, 'encode'>, probes: readonly Probe[]): Promise<Reference> {
-  const reference = new Map<string, Float32Array>();
-  for (const { name, ability, role, parts } of probes) {
-    const modality = ability === 'text' ? 'text' : 'image';
+/** The vectors of those probes that the model can embed. */
+export async function encodeProbes(
+  encoder: Pick<Encoder, 'encode'>,
+  probes: readonly Probe[],
+): Promise<ReferenceVectors> {
+  const vectors = new Map<string, Float32Array>();
+  for (const { name, capability, role, parts } of probes) {
+    const modality = capability === 'text' ? 'text' : 'image';
     const signal = AbortSignal.timeout(PROBE_TIMEOUT_MS);
     try {
       const { vector } = await encoder.encode(parts, { modality, role, signal, record: () => {} });
-      reference.set(name, vector);
+      vectors.set(name, vector);
     } catch (error) {
       if (!(error instanceof Problem && error.code === 'invalid_request')) throw error;
     }
   }
-  return reference;
+  return vectors;
 }
 
-/** A picture that is not the same in any two places or channels. */
+/** A square image that differs from every shifted, mirrored or recoloured copy of itself. */
 async function gradient(side: number): Promise<Part> {
   const rgb = new Uint8Array(side * side * 3);
   for (let y = 0; y < side; y++) {

@@ -3,11 +3,11 @@ import path from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { writeFileAtomically } from '../../lib/fs.js';
-import type { Reference } from './probes.js';
+import type { ReferenceVectors } from './probes.js';
 
 const Stored = Type.Record(Type.String(), Type.Array(Type.Number()));
 
-/** Keeps on disk what the probes' vectors were when the model last ran here, for the day on which it does not. */
+/** Keeps the reference vectors of a model on disk, for a start on which no device runs the model. */
 export class ReferenceFile {
   private readonly file: string;
 
@@ -19,16 +19,16 @@ export class ReferenceFile {
     this.file = path.join(folder, `${encodeURIComponent(id)}.json`);
   }
 
-  async write(reference: Reference): Promise<void> {
+  async write(vectors: ReferenceVectors): Promise<void> {
     const stored: Static<typeof Stored> = Object.fromEntries(
-      [...reference].map(([name, vector]) => [name, Array.from(vector)]),
+      [...vectors].map(([name, vector]) => [name, Array.from(vector)]),
     );
     await mkdir(this.folder, { recursive: true });
     await writeFileAtomically(this.file, JSON.stringify(stored));
   }
 
-  /** Empty where the model has never run here. */
-  async read(): Promise<Reference> {
+  /** Empty where the model has not run on this machine. */
+  async read(): Promise<ReferenceVectors> {
     const text = await readFile(this.file, 'utf8').catch(() => '{}');
     const stored: unknown = JSON.parse(text);
     if (!Value.Check(Stored, stored)) return new Map();

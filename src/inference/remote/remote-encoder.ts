@@ -4,29 +4,31 @@ import { Problem } from '../../common/errors.js';
 import { innerProduct } from '../../common/vector.js';
 import type { LocalManifest } from '../../models/manifest.js';
 import type { EncodedInput, EncodeOptions, Encoder, Part } from '../encoder.js';
-import { PlaceError } from '../failover/target.js';
-import type { ReplicaClient } from './client.js';
-import { OnespaceDialect } from './onespace-protocol.js';
-import { OpenAiDialect } from './openai-protocol.js';
-import { type Ability, PROBE_TIMEOUT_MS, type Probe, probesOf, type Reference } from './probes.js';
-import { cannotSend, type Dialect } from './protocol.js';
+import { TargetError } from '../failover/target.js';
+import type { RemoteClient } from './client.js';
+import { OnespaceProtocol } from './onespace-protocol.js';
+import { OpenAiProtocol } from './openai-protocol.js';
+import { type Capability, createProbes, PROBE_TIMEOUT_MS, type Probe, type ReferenceVectors } from './probes.js';
+import { cannotForward, type Protocol } from './protocol.js';
 
-export interface ReplicaOptions {
-  client: ReplicaClient;
-  /** Name and revision of the model, as a onespace says them. */
+export interface RemoteOptions {
+  client: RemoteClient;
+  /** Name and revision of the model, as a onespace reports them. */
   id: string;
   manifest: LocalManifest;
-  /** By which name a server that is not a onespace knows it. */
+  /** The name of the model at a server that is not a onespace. */
   model: string;
+  /** Frames per second that this service samples. */
   videoFps: number;
-  reference: Reference;
+  reference: ReferenceVectors;
 }
 
-/** Below this cosine two vectors are not of one model, whatever the device and the arithmetic. */
+/** Two vectors of one input with a smaller cosine are of different models, whatever the device and the dtype. */
 const COSINE_MIN = 0.999;
-const PROOF_FRESH_MS = 60_000;
+/** How long a server that does not name its model counts as verified. */
+const VERIFIED_FOR_MS = 60_000;
 
-const Cards = Type.Object({
+const ModelList = Type.Object({
   data: Type.Array(
     Type.Object({
       id: Type.String(),
@@ -38,104 +40,110 @@ const Cards = Type.Object({
   ),
 });
 
-/** The same model in another service. Nothing of it is used before it has proven to be the same. */
-export class ReplicaEncoder implements Encoder {
+/** The same model in another service. No vector of the upstream is used before the upstream is verified. */
+export class RemoteEncoder implements Encoder {
   readonly device = 'replica';
   readonly isReady = true;
-  private provenAtMs = performance.now();
-  private proving: Promise<void> | undefined;
+  private verifiedAtMs = performance.now();
+  private verifying: Promise<void> | undefined;
 
   private constructor(
-    private readonly dialect: Dialect,
-    private readonly prove: () => Promise<void>,
+    private readonly protocol: Protocol,
+    private readonly verify: () => Promise<void>,
   ) {}
 
-  /** @throws PlaceError when it cannot be asked, or is not the same model */
-  static async open(options: ReplicaOptions): Promise<ReplicaEncoder> {
+  /** @throws TargetError when the upstream cannot be reached, or is not verified to run the same model */
+  static async open(options: RemoteOptions): Promise<RemoteEncoder> {
     const { client, manifest, model } = options;
     const { status, body } = await client.get('/v1/models');
-    if (status === 401 || status === 403) throw new PlaceError('the replica refuses the API key', `status ${status}`);
-    const probes = await probesOf(manifest);
-    if (Value.Check(Cards, body)) {
-      const dialect = openOnespace(body, options);
-      const prove = async () => void (await agreements(dialect, probes, options.reference));
-      await prove();
-      return new ReplicaEncoder(dialect, prove);
+    if (status === 401 || status === 403) throw new TargetError('the upstream rejects the API key', `status ${status}`);
+    const probes = await createProbes(manifest);
+    if (Value.Check(ModelList, body)) {
+      const protocol = openOnespace(body, options);
+      const verify = async () => void (await verifiedCapabilities(protocol, probes, options.reference));
+      await verify();
+      return new RemoteEncoder(protocol, verify);
     }
-    const dialect = new OpenAiDialect(client, model, manifest);
-    const prove = async () => {
-      dialect.abilities = await agreements(dialect, probes, options.reference);
-      if (!dialect.abilities.has('text'))
-        throw new PlaceError('the replica cannot be proven to run the same model', 'the model has never run here');
+    const protocol = new OpenAiProtocol(client, model, manifest);
+    const verify = async () => {
+      protocol.capabilities = await verifiedCapabilities(protocol, probes, options.reference);
+      if (!protocol.capabilities.has('text')) {
+        const detail = 'there are no reference vectors, since the model has not run here';
+        throw new TargetError('the upstream cannot be verified to run the same model', detail);
+      }
     };
-    await prove();
-    return new ReplicaEncoder(dialect, prove);
+    await verify();
+    return new RemoteEncoder(protocol, verify);
   }
 
   async encode(parts: readonly Part[], { modality, role, signal, record }: EncodeOptions): Promise<EncodedInput> {
-    await this.stayProven();
-    const refusal = this.dialect.refusal(parts);
-    if (refusal !== undefined) throw cannotSend(refusal);
+    await this.keepVerified();
+    const refusal = this.protocol.refusal(parts);
+    if (refusal !== undefined) throw cannotForward(refusal);
     const start = performance.now();
-    const encoded = await this.dialect.embed(parts, role, signal);
+    const encoded = await this.protocol.embed(parts, role, signal);
     record('replica', modality, (performance.now() - start) / 1000);
     return encoded;
   }
 
-  /** Requests under way end by themselves. */
+  /** Closes nothing: requests in flight end on their own. */
   async close(): Promise<void> {}
 
-  /** A server can be given another model while it runs. */
-  private async stayProven(): Promise<void> {
-    if (this.dialect.provesEachReply || performance.now() - this.provenAtMs < PROOF_FRESH_MS) return;
-    this.proving ??= this.prove()
+  /** A server can be restarted with another model behind the same name. */
+  private async keepVerified(): Promise<void> {
+    if (this.protocol.repliesNameModel || performance.now() - this.verifiedAtMs < VERIFIED_FOR_MS) return;
+    this.verifying ??= this.verify()
       .then(() => {
-        this.provenAtMs = performance.now();
+        this.verifiedAtMs = performance.now();
       })
       .finally(() => {
-        this.proving = undefined;
+        this.verifying = undefined;
       });
-    await this.proving;
+    await this.verifying;
   }
 }
 
-function openOnespace({ data }: Static<typeof Cards>, { client, id, manifest, videoFps }: ReplicaOptions): Dialect {
+function openOnespace({ data }: Static<typeof ModelList>, { client, id, manifest, videoFps }: RemoteOptions): Protocol {
   const { name, revision, dim } = manifest;
-  const namesakes = data.filter((card) => card.id === name || card.id.startsWith(`${name}@`));
-  const same = namesakes.find((card) => card.revision === revision && card.dimensions[0] === dim);
+  const namesakes = data.filter((model) => model.id === name || model.id.startsWith(`${name}@`));
+  const same = namesakes.find((model) => model.revision === revision && model.dimensions[0] === dim);
   if (same === undefined) {
-    const has = data.map((card) => `${card.id} (revision ${card.revision})`).join(', ');
-    throw new PlaceError('the replica runs another model', `it has ${has}, and not ${name} (revision ${revision})`);
+    const has = data.map((model) => `${model.id} (revision ${model.revision})`).join(', ');
+    throw new TargetError('the upstream runs another model', `it has ${has}, and not ${name} (revision ${revision})`);
   }
-  return new OnespaceDialect(client, { id, dim, takesVideo: same.limits.video_fps === videoFps });
+  return new OnespaceProtocol(client, { id, dim, takesVideo: same.limits.video_fps === videoFps });
 }
 
 /**
- * What a replica embeds as we do, by the probes whose vectors are remembered.
- * @throws PlaceError when its vectors of texts are not ours
+ * The kinds of input that the upstream embeds as this model does, by the probes that have a reference vector.
+ * @throws TargetError when its vectors of texts differ, or any vector of a server that claims to run this model
  */
-async function agreements(dialect: Dialect, probes: readonly Probe[], reference: Reference): Promise<Set<Ability>> {
-  const remembered = probes.filter(({ name }) => reference.has(name));
-  const agreed = new Set(remembered.map(({ ability }) => ability));
-  for (const probe of remembered) {
+async function verifiedCapabilities(
+  protocol: Protocol,
+  probes: readonly Probe[],
+  reference: ReferenceVectors,
+): Promise<Set<Capability>> {
+  const referenced = probes.filter(({ name }) => reference.has(name));
+  const verified = new Set(referenced.map(({ capability }) => capability));
+  for (const probe of referenced) {
     const own = reference.get(probe.name) as Float32Array;
-    const cosine = await cosineOf(dialect, probe, own);
+    const cosine = await cosineOf(protocol, probe, own);
     if (cosine >= COSINE_MIN) continue;
-    if (probe.ability === 'text' || dialect.provesEachReply) {
+    if (probe.capability === 'text' || protocol.repliesNameModel) {
       const detail = `on the probe "${probe.name}" the cosine is ${cosine.toFixed(4)}`;
-      throw new PlaceError('the replica gives other vectors than this model', detail);
+      throw new TargetError('the upstream returns other vectors than this model', detail);
     }
-    agreed.delete(probe.ability);
+    verified.delete(probe.capability);
   }
-  return agreed;
+  return verified;
 }
 
-async function cosineOf(dialect: Dialect, probe: Probe, own: Float32Array): Promise<number> {
+/** NaN for a probe that the upstream refuses. @throws when the upstream does not reply */
+async function cosineOf(protocol: Protocol, probe: Probe, own: Float32Array): Promise<number> {
   try {
-    const { vector } = await dialect.embed(probe.parts, probe.role, AbortSignal.timeout(PROBE_TIMEOUT_MS));
+    const { vector } = await protocol.embed(probe.parts, probe.role, AbortSignal.timeout(PROBE_TIMEOUT_MS));
     return innerProduct(own, vector, 0);
   } catch (error) {
-    // What it refuses it will not be sent; what it does not answer tells nothing of it.
     if (error instanceof Problem && error.code !== 'overloaded') return Number.NaN;
     throw error;
   }

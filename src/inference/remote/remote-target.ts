@@ -1,29 +1,30 @@
 import type { Encoder } from '../encoder.js';
-import type { Place } from '../failover/target.js';
-import { probesOf, referenceOf } from './probes.js';
+import type { UpstreamTarget } from '../failover/failover-encoder.js';
+import { createProbes, encodeProbes } from './probes.js';
 import { ReferenceFile } from './reference-vectors.js';
-import { ReplicaEncoder, type ReplicaOptions } from './remote-encoder.js';
+import { RemoteEncoder, type RemoteOptions } from './remote-encoder.js';
 
-export interface ReplicaPlaceOptions extends Omit<ReplicaOptions, 'reference'> {
-  /** Where to remember by what the model is known again. */
+export interface RemoteTargetOptions extends Omit<RemoteOptions, 'reference'> {
+  /** Folder of the reference vectors. */
   folder: string;
 }
 
-/** The same model elsewhere, as the last place where it can run. */
-export class ReplicaPlace implements Place {
+/** The same model in another service: the last target of a failover chain. */
+export class RemoteTarget implements UpstreamTarget {
   readonly device = 'replica';
   private readonly file: ReferenceFile;
 
-  constructor(private readonly options: ReplicaPlaceOptions) {
+  constructor(private readonly options: RemoteTargetOptions) {
     this.file = new ReferenceFile(options.folder, options.id);
   }
 
+  /** @throws TargetError when the upstream cannot be reached, or is not verified to run the same model */
   async open(): Promise<Encoder> {
-    return ReplicaEncoder.open({ ...this.options, reference: await this.file.read() });
+    return RemoteEncoder.open({ ...this.options, reference: await this.file.read() });
   }
 
-  /** Remembers what the model's own vectors are, of one that runs here. */
-  async learn(encoder: Pick<Encoder, 'encode'>): Promise<void> {
-    await this.file.write(await referenceOf(encoder, await probesOf(this.options.manifest)));
+  /** Stores the vectors of the probes, from an encoder that runs the model here. */
+  async recordReference(encoder: Pick<Encoder, 'encode'>): Promise<void> {
+    await this.file.write(await encodeProbes(encoder, await createProbes(this.options.manifest)));
   }
 }

@@ -1,10 +1,7 @@
 /** Session options of ONNX Runtime that every model runs with. */
-export const RUNTIME_OPTIONS = {
-  /** Its threads do not spin while they wait: requests and decoders need the cores. */
+export const ORT_SESSION_OPTIONS = {
+  /** Idle threads of the runtime block instead of spinning: requests and decoders need the cores. */
   intra_op: { allow_spinning: '0' },
-  /**
-   * Products of 8-bit integers overflow on x64 processors without VNNI; there, and only there, this takes slower ones
-   * that do not.
-   */
+  /** On x64 processors without VNNI, and only there, u8*s8 products saturate; this selects kernels that do not. */
   x64quantprecision: '1',
 };

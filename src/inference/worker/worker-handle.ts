@@ -1,91 +1,54 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { Dtype } from '../../config.js';
 import type { Device } from '../device.js';
-import type { BatchMessage } from '../families/family.js';
+import type { BatchMessage, BatchResult, WorkerRequest, WorkerResponse } from './protocol.js';
 
-export type { Dtype };
-
-/** How the sessions of a model run. */
-export interface SessionSettings {
-  dtype: Dtype;
-  devices: readonly Device[];
-  /** CPU threads within the session. */
-  threads: number;
-}
-
-export interface SessionRequest<Batch = unknown> {
-  id: number;
-  batch: Batch;
-}
-
-export type SessionResponse =
-  | { type: 'ready'; device: Device }
-  | { type: 'broken'; reason: string }
-  | { type: 'done'; id: number; vectors: Float32Array; counts?: Count[]; seconds: number }
-  | { type: 'failed'; id: number; reason: string };
-
-/** What the model saw of one input. */
-export interface Count {
-  tokens: number;
-  /** Whether text was cut at the model's limit. */
-  truncated: boolean;
-}
-
-export interface BatchResult {
-  /** `[size, dim]` */
-  vectors: Float32Array;
-  /** One for each input, where the thread is who knows. */
-  counts?: Count[];
-  /** Time of the forward pass, in seconds. */
-  seconds: number;
-}
-
-interface Waiting {
+interface PendingBatch {
   resolve(result: BatchResult): void;
   reject(error: Error): void;
 }
 
-/** One worker thread with its session, as seen from the thread that serves HTTP. */
-export class SessionThread {
-  private readonly waiting = new Map<number, Waiting>();
+/** One worker thread with its session, as the main thread sees it. */
+export class WorkerHandle {
+  private readonly pending = new Map<number, PendingBatch>();
   private nextId = 0;
-  private alive = true;
+  private hasExited = false;
 
   private constructor(
     private readonly worker: Worker,
     readonly device: Device,
   ) {
-    worker.on('message', (message: SessionResponse) => this.settle(message));
-    worker.on('exit', () => this.die());
+    worker.on('message', (message: WorkerResponse) => this.handle(message));
+    worker.on('exit', () => this.failPending());
   }
 
-  /** Starts the thread and loads the model. @throws Error when no device runs it */
-  static async start(module: URL, setup: object): Promise<SessionThread> {
+  /**
+   * Starts a thread and resolves when its model is loaded.
+   * @param module a module that calls `runWorker`
+   * @param setup becomes its `workerData`
+   * @throws Error when no device runs the model
+   */
+  static async start(module: URL, setup: object): Promise<WorkerHandle> {
     const worker = new Worker(module, { workerData: setup });
-    // Without a listener an error of the thread would end the process; its 'exit' follows and is handled.
+    // Without a listener an error of the thread would end the process; 'exit' follows it and is handled.
     worker.on('error', () => {});
-    const [message] = (await Promise.race([once(worker, 'message'), onceGone(worker)])) as [SessionResponse];
-    if (message.type === 'ready') return new SessionThread(worker, message.device);
+    const [message] = (await Promise.race([once(worker, 'message'), rejectOnExit(worker)])) as [WorkerResponse];
+    if (message.type === 'ready') return new WorkerHandle(worker, message.device);
     throw new Error(message.type === 'broken' ? message.reason : `Unexpected message "${message.type}".`);
   }
 
-  /** Batches given to the thread and not answered. */
+  /** Batches posted to the thread whose result is pending. */
   get inFlight(): number {
-    return this.waiting.size;
+    return this.pending.size;
   }
 
-  get isAlive(): boolean {
-    return this.alive;
-  }
-
-  /** Runs a batch; its buffers move to the thread. Rejects when the forward pass fails or the thread dies. */
-  run({ message, transfer }: BatchMessage): Promise<BatchResult> {
-    if (!this.alive) return Promise.reject(new Error('The session thread has ended.'));
+  /** Runs a batch; its buffers move to the thread. Rejects when the forward pass fails or the thread exits. */
+  run({ batch, transfer }: BatchMessage): Promise<BatchResult> {
+    if (this.hasExited) return Promise.reject(new Error('The worker thread has exited.'));
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ id, batch: message } satisfies SessionRequest, transfer);
+      this.pending.set(id, { resolve, reject });
+      this.worker.postMessage({ id, batch } satisfies WorkerRequest, transfer);
     });
   }
 
@@ -93,30 +56,30 @@ export class SessionThread {
     this.worker.once('exit', listener);
   }
 
-  /** Ends the thread after the batches it was given. */
+  /** Ends the thread after the batches that were posted to it. */
   async close(): Promise<void> {
-    if (!this.alive) return;
+    if (this.hasExited) return;
     const exit = once(this.worker, 'exit');
-    this.worker.postMessage('close');
+    this.worker.postMessage('close' satisfies WorkerRequest);
     await exit;
   }
 
-  private settle(message: SessionResponse): void {
+  private handle(message: WorkerResponse): void {
     if (message.type !== 'done' && message.type !== 'failed') return;
-    const waiting = this.waiting.get(message.id);
-    this.waiting.delete(message.id);
-    if (message.type === 'done') waiting?.resolve(message);
-    else waiting?.reject(new Error(message.reason));
+    const batch = this.pending.get(message.id);
+    this.pending.delete(message.id);
+    if (message.type === 'done') batch?.resolve(message);
+    else batch?.reject(new Error(message.reason));
   }
 
-  private die(): void {
-    this.alive = false;
-    for (const { reject } of this.waiting.values()) reject(new Error('The session thread died.'));
-    this.waiting.clear();
+  private failPending(): void {
+    this.hasExited = true;
+    for (const { reject } of this.pending.values()) reject(new Error('The worker thread exited.'));
+    this.pending.clear();
   }
 }
 
-async function onceGone(worker: Worker): Promise<never> {
+async function rejectOnExit(worker: Worker): Promise<never> {
   await once(worker, 'exit');
-  throw new Error('The session thread ended before it was ready.');
+  throw new Error('The worker thread exited before its model was loaded.');
 }

@@ -1,72 +1,65 @@
 import { parentPort } from 'node:worker_threads';
 import type { Device } from '../device.js';
-import type { Count, SessionRequest, SessionResponse } from './worker-handle.js';
+import type { SessionOutput, WorkerRequest, WorkerResponse } from './protocol.js';
 
-/** What a session thread owns: a model on a device. */
-export interface HostedSession<Batch> {
+/** What a worker thread owns: a model loaded on a device. */
+export interface Session<Batch> {
   device: Device;
-  run(batch: Batch): Promise<Encodings>;
+  run(batch: Batch): Promise<SessionOutput>;
   release(): Promise<unknown>;
 }
 
-export interface Encodings {
-  /** `[size, dim]`, in memory of its own: it moves to the thread that serves HTTP. */
-  vectors: Float32Array<ArrayBuffer>;
-  /** What the model saw of each input, where that is known here only. */
-  counts?: Count[];
-}
-
 /**
- * The side of session-thread.ts that runs in the thread: opens a session, then runs the batches that come, one
- * after another, until it is told to close.
+ * The thread's side of worker-handle.ts: opens a session, then runs the batches it receives one after another until
+ * it receives `close`.
  */
-export async function hostSession<Batch>(open: () => Promise<HostedSession<Batch>>): Promise<void> {
+export async function runWorker<Batch>(open: () => Promise<Session<Batch>>): Promise<void> {
   try {
     const session = await open();
-    let turn = Promise.resolve();
-    parentPort?.on('message', (request: SessionRequest<Batch> | 'close') => {
-      turn = turn.then(async () => {
-        if (request !== 'close') return answer(session, request);
+    let last = Promise.resolve();
+    parentPort?.on('message', (request: WorkerRequest<Batch>) => {
+      last = last.then(async () => {
+        if (request !== 'close') return runBatch(session, request);
         await session.release();
         parentPort?.close();
       });
     });
     send({ type: 'ready', device: session.device });
   } catch (error) {
-    send({ type: 'broken', reason: reasonOf(error) });
+    send({ type: 'broken', reason: messageOf(error) });
     parentPort?.close();
   }
 }
 
-/** What `open` gives on the first device that works. @throws Error that says why each did not */
-export async function onFirstDevice<Session>(
+/** What `open` returns for the first device that works. @throws Error with the reason of each device */
+export async function onFirstDevice<Opened>(
   devices: readonly Device[],
-  open: (device: Device) => Promise<Session>,
-): Promise<Session> {
+  open: (device: Device) => Promise<Opened>,
+): Promise<Opened> {
   const failures: string[] = [];
   for (const device of devices) {
     try {
       return await open(device);
     } catch (error) {
-      failures.push(`${device}: ${reasonOf(error)}`);
+      failures.push(`${device}: ${messageOf(error)}`);
     }
   }
   throw new Error(`No device runs the model (${failures.join('; ')})`);
 }
 
-async function answer<Batch>(session: HostedSession<Batch>, { id, batch }: SessionRequest<Batch>): Promise<void> {
+async function runBatch<Batch>(session: Session<Batch>, { id, batch }: { id: number; batch: Batch }): Promise<void> {
   const start = performance.now();
   try {
-    const encodings = await session.run(batch);
+    const output = await session.run(batch);
     const seconds = (performance.now() - start) / 1000;
-    send({ type: 'done', id, ...encodings, seconds }, [encodings.vectors.buffer]);
+    send({ type: 'done', id, ...output, seconds }, [output.vectors.buffer]);
   } catch (error) {
-    send({ type: 'failed', id, reason: reasonOf(error) });
+    send({ type: 'failed', id, reason: messageOf(error) });
   }
 }
 
-function send(message: SessionResponse, transfer: ArrayBuffer[] = []): void {
+function send(message: WorkerResponse, transfer: ArrayBuffer[] = []): void {
   parentPort?.postMessage(message, transfer);
 }
 
-const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -6,22 +6,22 @@ import { Pin } from './pins.js';
 
 const NAME = 'model.lock.json';
 
-/** What was fetched for the files that the manifest does not pin: from then on they must stay the same. */
-const LockFile = Type.Object({
-  /** The revision of the manifest they were fetched for; they say nothing about another one. */
+/** Pins of the downloaded files that the manifest does not pin: they must not change afterwards. */
+const Lockfile = Type.Object({
+  /** Revision of the model's source; the pins hold for no other one. */
   revision: Type.String(),
-  /** The commit they come from; absent when they were copied from a folder. */
+  /** The commit that the files are of; absent when they were copied from a folder. */
   commit: Type.Optional(Type.String()),
   files: Type.Record(Type.String(), Pin),
 });
-export type LockFile = Static<typeof LockFile>;
+export type Lockfile = Static<typeof Lockfile>;
 
 /**
- * What was fetched into `dir` for a revision of its model.
- * @throws Error when there is a file that cannot be read
+ * The lockfile in `dir` for a revision of the source; empty when there is none.
+ * @throws Error when it cannot be read
  */
-export async function readLockFile(dir: string, revision: string): Promise<LockFile> {
-  const file = lockFileOf(dir);
+export async function readLockfile(dir: string, revision: string): Promise<Lockfile> {
+  const file = lockfilePath(dir);
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -30,17 +30,17 @@ export async function readLockFile(dir: string, revision: string): Promise<LockF
     throw error;
   }
   const lock = parse(text);
-  if (!Value.Check(LockFile, lock)) throw new Error(`${file} is damaged. Delete it and pull the model again.`);
+  if (!Value.Check(Lockfile, lock)) throw new Error(`${file} is damaged. Delete it and pull the model again.`);
   return lock.revision === revision ? lock : { revision, files: {} };
 }
 
-export async function writeLockFile(dir: string, lock: LockFile): Promise<void> {
-  const file = lockFileOf(dir);
+export async function writeLockfile(dir: string, lock: Lockfile): Promise<void> {
+  const file = lockfilePath(dir);
   await writeFile(`${file}.tmp`, `${JSON.stringify(lock, null, 2)}\n`);
   await rename(`${file}.tmp`, file);
 }
 
-export const lockFileOf = (dir: string): string => path.join(dir, NAME);
+export const lockfilePath = (dir: string): string => path.join(dir, NAME);
 
 function parse(text: string): unknown {
   try {

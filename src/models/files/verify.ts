@@ -1,31 +1,30 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { pinOf } from '../hub/file-source.js';
 import type { HubManifest, ModelManifest } from '../manifest.js';
-import { readLockFile } from './lockfile.js';
-import { type Files, filesFor, isPinned, type Pin } from './pins.js';
+import { readLockfile } from './lockfile.js';
+import { type FilePins, filesFor, isPinned, type Pin, pinOf } from './pins.js';
 
-/** A file of a model as it lies on disk. */
+/** A file of a model as found on disk. */
 export interface CheckedFile {
   file: string;
   state: 'right' | 'missing' | 'damaged';
-  /** What it must be; undefined for a file that nobody has pinned or fetched yet. */
+  /** Its expected content; undefined for a file without a digest that has not been downloaded. */
   pin: Pin | undefined;
 }
 
-/** Whether the files of a model come from a hub rather than with this package. */
-export const isFetched = (manifest: ModelManifest): manifest is HubManifest => 'source' in manifest;
+/** Whether the files of a model are downloaded from a hub, rather than part of this package. */
+export const isDownloaded = (manifest: ModelManifest): manifest is HubManifest => 'source' in manifest;
 
-/** The files a model needs in an arithmetic, each with what is known of it from the manifest or from fetching it. */
-export async function pinsFor(model: ModelManifest, dir: string, dtype: string): Promise<Files> {
-  if (model.family === 'gemini') return {};
-  if (!isFetched(model)) return model.files;
-  const lock = await readLockFile(dir, model.source.revision);
+/** The files that a model needs for a dtype, each with its pin from the manifest or else from the lockfile. */
+export async function pinsFor(model: ModelManifest, dir: string, dtype: string): Promise<FilePins> {
+  if (!('files' in model)) return {};
+  if (!isDownloaded(model)) return model.files;
+  const lock = await readLockfile(dir, model.source.revision);
   const files = Object.entries(filesFor(model, dtype));
   return Object.fromEntries(files.map(([file, pin]) => [file, isPinned(pin) ? pin : (lock.files[file] ?? {})]));
 }
 
-/** Reads every file a model needs in an arithmetic and compares it with its sha256. */
+/** Reads every file that a model needs for a dtype and compares its sha256. */
 export async function checkFiles(model: ModelManifest, dir: string, dtype: string): Promise<CheckedFile[]> {
   const pins = Object.entries(await pinsFor(model, dir, dtype));
   return Promise.all(
@@ -37,23 +36,28 @@ export async function checkFiles(model: ModelManifest, dir: string, dtype: strin
 }
 
 /**
- * Makes sure that a model can be started.
- * @param called the name or path by which it was asked for
- * @throws Error that says which files are wrong, and the command that brings them
+ * Checks that all files of a model are present and right.
+ * @param nameOrPath as the user gave it, for the command in the message
+ * @throws Error with the files that are not, and the command that downloads them
  */
-export async function requireFiles(model: ModelManifest, dir: string, dtype: string, called: string): Promise<void> {
+export async function requireFiles(
+  model: ModelManifest,
+  dir: string,
+  dtype: string,
+  nameOrPath: string,
+): Promise<void> {
   const wrong = (await checkFiles(model, dir, dtype)).filter(({ state }) => state !== 'right');
   if (wrong.length === 0) return;
   const lines = wrong.map(({ file, state }) => `    ${state.padEnd(7)}  ${file}`);
-  const remedy = isFetched(model)
-    ? `Run this, then try again:\n\n    npx onespace models pull ${called} --dtype ${dtype}\n`
-    : `They are a part of this package: get it again.\n`;
+  const remedy = isDownloaded(model)
+    ? `Run this, then try again:\n\n    npx onespace models pull ${nameOrPath} --dtype ${dtype}\n`
+    : `They are part of this package: install it again.\n`;
   throw new Error(
-    `The model ${model.name} (${dtype}) needs files that are not in ${dir}, or not as pinned:\n\n${lines.join('\n')}\n\n  ${remedy}`,
+    `The model ${model.name} (${dtype}) needs files that are missing or damaged in ${dir}:\n\n${lines.join('\n')}\n\n  ${remedy}`,
   );
 }
 
-/** A file without a pin was never fetched, so whatever lies in its place is not it. */
+/** A file without a pin was never downloaded, so a file of its name is not it. */
 async function stateOf(file: string, pin: Pin | undefined): Promise<CheckedFile['state']> {
   const found = await stat(file).catch(() => undefined);
   if (!found?.isFile()) return 'missing';

@@ -1,80 +1,71 @@
-import type { HubConnection, Reply } from './http-client.js';
+import { type ExpectedContent, PartialFile, WrongContent } from '../files/partial-file.js';
+import type { HttpClient, Reply } from './http-client.js';
+import type { HubApi } from './hub-api.js';
 import { HubError } from './hub-error.js';
-import { type Expected, PartFile, WrongContent } from './partial-file.js';
-import { type Patience, retrying } from './retry.js';
 
-/** Told how a file comes along. */
+/** Receives the progress of a download. */
 export interface ByteProgress {
-  /** Bytes that were there already; a negative number of them must come again. */
+  /** Bytes that an earlier run downloaded; negative for bytes that have to be downloaded again. */
   skip(bytes: number): void;
-  /** Bytes that came. */
+  /** Bytes received. */
   advance(bytes: number): void;
 }
 
-export interface FetchOptions {
-  patience: Patience;
-  say: (message: string) => void;
-  progress: ByteProgress;
-}
-
 /**
- * Fetches a file to `target`, going on where an earlier attempt ended.
+ * Downloads a file to `target`, continuing a partial file of an earlier attempt.
  * @returns its sha256
- * @throws WrongContent when the hub has another file; HubError when it cannot be had
+ * @throws WrongContent when the hub has another file; HubError when the download fails
  */
-export async function fetchFile(
-  connection: HubConnection,
-  address: string,
-  expected: Expected,
+export async function downloadFile(
+  hub: HubApi,
+  url: string,
+  expected: ExpectedContent,
   target: string,
-  options: FetchOptions,
+  progress: ByteProgress,
 ): Promise<string> {
-  const { patience, say, progress } = options;
-  const part = await PartFile.open(target, expected);
-  const begunBytes = part.bytes;
-  progress.skip(begunBytes);
+  const partial = await PartialFile.open(target, expected);
+  const earlierBytes = partial.bytes;
+  progress.skip(earlierBytes);
   try {
-    await retrying(
-      () => complete(connection, address, part, progress),
-      patience,
-      say,
-      () => part.bytes,
+    await hub.withRetries(
+      () => downloadRest(hub.client, url, partial, progress),
+      () => partial.bytes,
     );
   } catch (error) {
-    await (part.bytes === 0 ? part.discard() : part.close());
+    await (partial.bytes === 0 ? partial.discard() : partial.close());
     throw error;
   }
   try {
-    return await part.finish();
+    return await partial.install();
   } catch (error) {
     progress.skip(-expected.bytes);
-    // What an earlier run left may have been damaged since; only a file fetched whole tells what the hub has.
-    if (begunBytes === 0 || !(error instanceof WrongContent)) throw error;
-    return fetchFile(connection, address, expected, target, options);
+    // An earlier part may be damaged: only a file that was downloaded as a whole shows what the hub has.
+    if (earlierBytes === 0 || !(error instanceof WrongContent)) throw error;
+    return downloadFile(hub, url, expected, target, progress);
   }
 }
 
-async function complete(
-  connection: HubConnection,
-  address: string,
-  part: PartFile,
+async function downloadRest(
+  client: HttpClient,
+  url: string,
+  partial: PartialFile,
   progress: ByteProgress,
 ): Promise<void> {
-  if (part.isWhole) return;
-  const reply = await connection.get(address, part.bytes === 0 ? {} : { range: `bytes=${part.bytes}-` });
-  if (!continues(reply, part.bytes)) {
-    progress.skip(-part.bytes);
-    await part.restart();
+  if (partial.isComplete) return;
+  const reply = await client.get(url, partial.bytes === 0 ? {} : { range: `bytes=${partial.bytes}-` });
+  if (!startsAt(partial.bytes, reply)) {
+    progress.skip(-partial.bytes);
+    await partial.restart();
   }
   for await (const chunk of reply.chunks) {
-    await part.append(chunk);
+    await partial.append(chunk);
     progress.advance(chunk.length);
   }
-  if (!part.isWhole) throw new HubError(`The connection ended before the whole of ${address} had come.`, true);
+  if (!partial.isComplete) throw new HubError(`The connection ended before all of ${url} was received.`, true);
 }
 
-/** Whether a reply goes on after `offset`; a server without ranges sends the whole file again. */
-function continues({ status, headers }: Reply, offset: number): boolean {
+/** Whether a reply continues at `offset`; a server without range requests sends the whole file again. */
+function startsAt(offset: number, { status, headers }: Reply): boolean {
   if (offset === 0) return true;
   return status === 206 && Number(/^bytes (\d+)-/.exec(headers.get('content-range') ?? '')?.[1]) === offset;
 }

@@ -2,10 +2,10 @@ import { HubError } from './hub-error.js';
 
 const REDIRECTS_MAX = 5;
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
-/** A peer that sends nothing for this long has gone. */
-const SILENCE_MS = 30_000;
+/** A connection without a byte for this long is given up. */
+const IDLE_TIMEOUT_MS = 30_000;
 
-/** An answer whose body is still arriving. */
+/** A successful reply whose body is being received. */
 export interface Reply {
   status: number;
   headers: Headers;
@@ -13,16 +13,20 @@ export interface Reply {
 }
 
 /**
- * Sends GET requests to a hub and to wherever it redirects. The token goes to the hub alone: files lie on the
- * hosts of a content network, which have no business with it.
+ * Sends GET requests to a hub and to the hosts that it redirects to. The token is sent to the hub only: files are
+ * served by a content delivery network, which must not receive it.
  */
-export class HubConnection {
+export class HttpClient {
   readonly #endpoint: URL;
 
+  /**
+   * @param token empty for none
+   * @throws Error when the endpoint is not a URL
+   */
   constructor(
     endpoint: string,
     private readonly token: string,
-    private readonly silenceMs = SILENCE_MS,
+    private readonly idleTimeoutMs = IDLE_TIMEOUT_MS,
   ) {
     if (!URL.canParse(endpoint)) throw new Error(`HF_ENDPOINT=${endpoint} is not a URL.`);
     this.#endpoint = new URL(endpoint);
@@ -32,43 +36,45 @@ export class HubConnection {
     return this.#endpoint.href.replace(/\/$/, '');
   }
 
-  /** @throws HubError for every answer but success, and when there is none */
+  /** @throws HubError for every reply but success, and when there is none */
   async get(address: string, headers: Record<string, string> = {}): Promise<Reply> {
     let url = new URL(address, this.#endpoint);
     for (let redirects = 0; redirects <= REDIRECTS_MAX; redirects++) {
-      const { response, watch } = await this.#send(url, headers);
+      const { response, idle } = await this.#send(url, headers);
       const location = response.headers.get('location');
-      if (response.ok) return { status: response.status, headers: response.headers, chunks: chunksOf(response, watch) };
+      if (response.ok) return { status: response.status, headers: response.headers, chunks: chunksOf(response, idle) };
       await response.body?.cancel();
-      watch.end();
-      if (!REDIRECTS.includes(response.status) || location === null) throw this.#refusal(url, response);
+      idle.end();
+      if (!REDIRECTS.includes(response.status) || location === null) throw this.#errorOf(url, response);
       url = new URL(location, url);
     }
-    throw new HubError(`${url.host} redirects in a circle.`, false);
+    throw new HubError(`${url.host} redirects more than ${REDIRECTS_MAX} times.`, false);
   }
 
   async #send(url: URL, headers: Record<string, string>) {
-    const watch = new SilenceWatch(this.silenceMs);
+    const idle = new IdleTimeout(this.idleTimeoutMs);
     const isHub = url.origin === this.#endpoint.origin;
     const auth: Record<string, string> = isHub && this.token !== '' ? { authorization: `Bearer ${this.token}` } : {};
     try {
       const response = await fetch(url, {
         redirect: 'manual',
-        signal: watch.signal,
-        // Not compressed: a range counts the bytes of what is sent.
+        signal: idle.signal,
+        // Ranges count the bytes of the encoded body, so the body must not be compressed.
         headers: { 'user-agent': 'onespace', 'accept-encoding': 'identity', ...headers, ...auth },
       });
-      return { response, watch };
+      return { response, idle };
     } catch (error) {
-      watch.end();
-      throw cut(url.host, error);
+      idle.end();
+      throw connectionError(url.host, error);
     }
   }
 
-  #refusal(url: URL, { status, headers }: Response): HubError {
+  #errorOf(url: URL, { status, headers }: Response): HubError {
     const { host } = url;
-    if (status === 429) return new HubError(`${host} refuses more requests for now (429).`, true, waitOf(headers));
-    if (status >= 500 || status === 408) return new HubError(`${host} answered ${status}.`, true, waitOf(headers));
+    if (status === 429)
+      return new HubError(`${host} refuses more requests for now (429).`, true, retryAfterOf(headers));
+    if (status >= 500 || status === 408)
+      return new HubError(`${host} answered ${status}.`, true, retryAfterOf(headers));
     const code = headers.get('x-error-code');
     if (code === 'GatedRepo' || status === 401 || status === 403) return new HubError(this.#accessAdvice(code), false);
     return new HubError(`${host} answered ${status}${code === null ? '' : ` (${code})`} for ${url.pathname}.`, false);
@@ -77,8 +83,8 @@ export class HubConnection {
   #accessAdvice(code: string | null): string {
     if (code === 'GatedRepo')
       return (
-        `The authors of this repository let in who accepted their terms. Accept them on its page at ${this.endpoint}, ` +
-        `make a token of the same account at ${this.endpoint}/settings/tokens, and set HF_TOKEN to it.`
+        `The authors of this repository require their terms to be accepted. Accept them on its page at ${this.endpoint}, ` +
+        `create a token of the same account at ${this.endpoint}/settings/tokens, and set HF_TOKEN to it.`
       );
     return this.token === ''
       ? `${this.endpoint} has no such repository, or it is private: then set HF_TOKEN to a token that may read it.`
@@ -86,12 +92,12 @@ export class HubConnection {
   }
 }
 
-/** Ends a request whose peer has fallen silent. */
-class SilenceWatch {
+/** Aborts a request whose peer sends nothing for a time. */
+class IdleTimeout {
   readonly #controller = new AbortController();
   #timer: NodeJS.Timeout;
 
-  constructor(private readonly silenceMs: number) {
+  constructor(private readonly idleTimeoutMs: number) {
     this.#timer = this.#start();
   }
 
@@ -99,7 +105,7 @@ class SilenceWatch {
     return this.#controller.signal;
   }
 
-  heard(): void {
+  restart(): void {
     clearTimeout(this.#timer);
     this.#timer = this.#start();
   }
@@ -109,35 +115,35 @@ class SilenceWatch {
   }
 
   #start(): NodeJS.Timeout {
-    const silence = new Error(`nothing arrived for ${this.silenceMs / 1000} s`);
-    return setTimeout(() => this.#controller.abort(silence), this.silenceMs);
+    const timeout = new Error(`nothing arrived for ${this.idleTimeoutMs / 1000} s`);
+    return setTimeout(() => this.#controller.abort(timeout), this.idleTimeoutMs);
   }
 }
 
-async function* chunksOf(response: Response, watch: SilenceWatch): AsyncIterable<Uint8Array> {
+async function* chunksOf(response: Response, idle: IdleTimeout): AsyncIterable<Uint8Array> {
   try {
     for await (const chunk of response.body ?? []) {
-      watch.heard();
+      idle.restart();
       yield chunk;
     }
   } catch (error) {
-    throw cut(new URL(response.url).host, error);
+    throw connectionError(new URL(response.url).host, error);
   } finally {
-    watch.end();
+    idle.end();
   }
 }
 
-function cut(host: string, error: unknown): HubError {
+function connectionError(host: string, error: unknown): HubError {
   const { message, cause } = error as Error;
   const reason = cause instanceof Error && cause.message !== '' ? cause.message : message;
   return new HubError(`The connection to ${host} failed: ${reason}.`, true, undefined, { cause: error });
 }
 
-/** The time to wait: `Retry-After`, or the `t` of the hub's own `RateLimit: "api";r=0;t=42`. */
-function waitOf(headers: Headers): number | undefined {
+/** The delay that a reply demands, in ms: `Retry-After`, or `t` of the hub's own `RateLimit: "api";r=0;t=42`. */
+function retryAfterOf(headers: Headers): number | undefined {
   const after = headers.get('retry-after');
   const seconds = after === null ? /;\s*t=(\d+)/.exec(headers.get('ratelimit') ?? '')?.[1] : after;
   if (seconds === undefined) return undefined;
-  const waitMs = /^\d+$/.test(seconds) ? Number(seconds) * 1000 : Date.parse(seconds) - Date.now();
-  return Number.isNaN(waitMs) ? undefined : Math.max(0, waitMs);
+  const delayMs = /^\d+$/.test(seconds) ? Number(seconds) * 1000 : Date.parse(seconds) - Date.now();
+  return Number.isNaN(delayMs) ? undefined : Math.max(0, delayMs);
 }

@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../../common/errors.js';
 import { CircuitBreaker } from '../../lib/circuit-breaker.js';
-import { jitteredMs } from '../../lib/retry.js';
+import { retry } from '../../lib/retry.js';
 
 export interface ChromaClientOptions {
   /** URL of the server, such as `http://localhost:8000`. */
@@ -12,6 +11,7 @@ export interface ChromaClientOptions {
   retries: number;
 }
 
+const DELAYS = { firstMs: 100, maxMs: 1_000 };
 const TOO_MANY_REQUESTS = 429;
 /** Characters of an error reply that the error quotes. */
 const REPLY_CHARACTERS = 500;
@@ -37,20 +37,23 @@ export class ChromaClient {
    * @throws Problem `store_unavailable` when no attempt was answered
    */
   async request(method: 'GET' | 'POST', path: string, body?: unknown): Promise<ChromaReply> {
-    let cause: unknown;
-    for (let attempt = 0; attempt <= this.#options.retries; attempt++) {
-      if (!this.#breaker.admits()) throw unavailable(cause);
-      if (attempt > 0) await sleep(jitteredMs(attempt));
+    const attempt = async () => {
+      if (!this.#breaker.admits()) throw unavailable(undefined);
       try {
         const reply = await this.#attempt(method, path, body);
         this.#breaker.succeeded();
         return reply;
       } catch (error) {
         this.#breaker.failed();
-        cause = error;
+        throw error;
       }
+    };
+    try {
+      const shouldRetry = () => this.#breaker.isClosed;
+      return await retry(attempt, { attempts: this.#options.retries + 1, ...DELAYS, shouldRetry });
+    } catch (error) {
+      throw error instanceof Problem ? error : unavailable(error);
     }
-    throw unavailable(cause);
   }
 
   /** @throws Error when the server did not answer, or answered 429 or 5xx */

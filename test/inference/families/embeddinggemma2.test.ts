@@ -6,7 +6,7 @@ import { decodeBytes, useFolder } from '../../media/support.js';
 import { mp4 } from '../../media-files.js';
 import { problemOf, startServer, type TestServer } from '../../server.js';
 import { writeTinyGemma } from '../../tiny/gemma.js';
-import { expectSame, openGemma, rawImage, readPicture } from './parity.js';
+import { expectSame, openGemma, rawImage, readImage } from './parity.js';
 
 const QUERY = 'task: search result | query: ';
 const DOCUMENT = 'title: none | text: ';
@@ -18,7 +18,7 @@ let server: TestServer;
 let direct: Awaited<ReturnType<typeof openGemma>>;
 let cat: Buffer;
 let cup: Buffer;
-let clip: Buffer;
+let video: Buffer;
 
 beforeAll(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'onespace-gemma-'));
@@ -27,7 +27,7 @@ beforeAll(async () => {
   server = await startServer({ MODEL: dir, CACHE_MB: '0', CACHE_DISK_MB: '0' });
   cat = await readFile('samples/images/cat.jpg');
   cup = await readFile('samples/images/coffee.webp');
-  clip = await mp4('testsrc=duration=4:size=320x180:rate=10');
+  video = await mp4('testsrc=duration=4:size=320x180:rate=10');
 });
 
 afterAll(async () => {
@@ -44,7 +44,7 @@ async function embed(body: object): Promise<{ embedding: number[]; tokens: numbe
   return (await response.json()) as { embedding: number[]; tokens: number; truncated: boolean };
 }
 
-describe('EmbeddingGemma 2 gives the vectors of @huggingface/transformers', () => {
+describe('EmbeddingGemma 2 returns the vectors of @huggingface/transformers', () => {
   it.each([
     ['query', QUERY],
     ['document', DOCUMENT],
@@ -54,43 +54,43 @@ describe('EmbeddingGemma 2 gives the vectors of @huggingface/transformers', () =
     }
   });
 
-  it('for text as a document when nothing is said, and for /v1/embeddings with its input_type', async () => {
+  it('for text as a document by default, and for /v1/embeddings with its input_type', async () => {
     expectSame((await embed({ text: 'Mars' })).embedding, await direct.embed(`${DOCUMENT}Mars`));
     const response = await server.json('/v1/embeddings', { input: 'Mars', input_type: 'query' });
     const { data } = (await response.json()) as { data: { embedding: number[] }[] };
     expectSame(data[0]?.embedding ?? [], await direct.embed(`${QUERY}Mars`));
   });
 
-  it('for one picture, read from the same file', async () => {
-    const expected = await direct.embed(`${DOCUMENT}<|image|>`, { images: [await readPicture(cat)] });
+  it('for one image, read from the same file', async () => {
+    const expected = await direct.embed(`${DOCUMENT}<|image|>`, { images: [await readImage(cat)] });
     expectSame((await embed({ image: dataUrl('image/jpeg', cat) })).embedding, expected);
     const response = await server.form('/embed/image', { 'cat.jpg': cat, role: 'query' });
     const { embedding } = (await response.json()) as { embedding: number[] };
-    expectSame(embedding, await direct.embed(`${QUERY}<|image|>`, { images: [await readPicture(cat)] }));
+    expectSame(embedding, await direct.embed(`${QUERY}<|image|>`, { images: [await readImage(cat)] }));
   });
 
-  it('for several pictures', async () => {
-    const images = [await readPicture(cat), await readPicture(cup)];
+  it('for several images', async () => {
+    const images = [await readImage(cat), await readImage(cup)];
     const parts = [{ image: dataUrl('image/jpeg', cat) }, { image: dataUrl('image/webp', cup) }];
     expectSame((await embed({ parts })).embedding, await direct.embed(`${DOCUMENT}<|image|><|image|>`, { images }));
   });
 
-  it('for a clip', async () => {
-    const { frames } = await decodeBytes(clip, folder.path, { video: SAMPLING });
+  it('for a video', async () => {
+    const { frames } = await decodeBytes(video, folder.path, { video: SAMPLING });
     expect(frames).toHaveLength(4);
-    const expected = await direct.embed(`${DOCUMENT}<|video|>`, { clips: [frames.map(rawImage)] });
-    expectSame((await embed({ video: dataUrl('video/mp4', clip) })).embedding, expected);
+    const expected = await direct.embed(`${DOCUMENT}<|video|>`, { videos: [frames.map(rawImage)] });
+    expectSame((await embed({ video: dataUrl('video/mp4', video) })).embedding, expected);
   });
 
   it('for mixed input, in its order', async () => {
-    const { frames } = await decodeBytes(clip, folder.path, { video: SAMPLING });
+    const { frames } = await decodeBytes(video, folder.path, { video: SAMPLING });
     const parts = [
       { text: 'at night' },
       { image: dataUrl('image/jpeg', cat) },
       { text: 'meets' },
-      { video: dataUrl('video/mp4', clip) },
+      { video: dataUrl('video/mp4', video) },
     ];
-    const media = { images: [await readPicture(cat)], clips: [frames.map(rawImage)] };
+    const media = { images: [await readImage(cat)], videos: [frames.map(rawImage)] };
     const expected = await direct.embed(`${DOCUMENT}at night<|image|>meets<|video|>`, media);
     expectSame((await embed({ parts })).embedding, expected);
     const reversed = await embed({ parts: parts.toReversed() });
@@ -98,14 +98,14 @@ describe('EmbeddingGemma 2 gives the vectors of @huggingface/transformers', () =
   });
 
   it.each([2, 5, 40])('for %i inputs of every kind and length at once', async (count) => {
-    const picture = await readPicture(cat);
+    const image = await readImage(cat);
     const inputs = Array.from({ length: count }, (_, i) => {
       const text = `number ${i} ${'and more '.repeat(i % 9)}`;
       return i % 4 === 3
         ? {
             body: { parts: [{ text }, { image: dataUrl('image/jpeg', cat) }] },
             text: `${text}<|image|>`,
-            images: [picture],
+            images: [image],
           }
         : { body: { text }, text, images: [] };
     });
@@ -128,7 +128,7 @@ describe('EmbeddingGemma 2', () => {
   });
 
   it('counts the tokens that the public processor counts', async () => {
-    // 640x480 -> 266 soft tokens in 270, with the two marks of a picture and the two of a sequence; a frame of 480x480
+    // 640x480 -> 266 soft tokens in 270, with the two special tokens of an image and the two of a sequence; a frame of 480x480
     // -> 121. Source: tests/models/embedding_gemma2/test_processor_embedding_gemma2.js of transformers.js 4.3.
     const { default: sharp } = await import('sharp');
     const bytes = await sharp({ create: { width: 640, height: 480, channels: 3, background: 'red' } })
@@ -138,12 +138,12 @@ describe('EmbeddingGemma 2', () => {
     expect((await embed({ image: dataUrl('image/png', bytes) })).tokens).toBe(270 + promptTokens);
     const square = await mp4('testsrc=duration=3:size=480x480:rate=10');
     expect((await embed({ video: dataUrl('video/mp4', square) })).tokens).toBe(3 * (121 + 2) + 2 + promptTokens);
-    const { pixel_values, image_position_ids } = await direct.processor(null, await readPicture(bytes));
+    const { pixel_values, image_position_ids } = await direct.processor(null, await readImage(bytes));
     expect(pixel_values.dims).toEqual([1, 2520, 768]);
     expect(image_position_ids.sum().item()).toBe(115857n);
   });
 
-  it('cuts text that is too long, says so, and keeps the mark at the end', async () => {
+  it('cuts text that is too long, reports it, and keeps the special token at the end', async () => {
     const long = await embed({ text: 'the cat '.repeat(5000) });
     expect(long).toMatchObject({ truncated: true });
     expect(long.tokens).toBeGreaterThan(2040);
@@ -151,18 +151,18 @@ describe('EmbeddingGemma 2', () => {
     expect((await embed({ text: 'the cat '.repeat(100) })).truncated).toBe(false);
   });
 
-  it('takes a placeholder among the words of a caller for words', async () => {
+  it('reads a placeholder in the text of a caller as text', async () => {
     const { embedding } = await embed({ text: 'what is <|image|> and <|video|>?' });
     expectSame(embedding, await direct.embed(`${DOCUMENT}what is < |image|> and < |video|>?`));
   });
 
-  it('refuses blank text, and more pictures than fit', async () => {
+  it('refuses blank text, and more images than fit', async () => {
     expect(await problemOf(await server.json('/embed', { text: ' ' }))).toMatchObject({ code: 'invalid_request' });
     const parts = Array.from({ length: 16 }, () => ({ image: dataUrl('image/jpeg', cat) }));
     expect(await problemOf(await server.json('/embed', { parts }))).toMatchObject({ code: 'too_large' });
   });
 
-  it('does not start in half precision, nor in an arithmetic that is not there', async () => {
+  it('does not start in half precision, nor in a dtype that it does not have', async () => {
     await expect(startServer({ MODEL: dir, DTYPE: 'fp16' })).rejects.toThrow(
       'does not come in DTYPE=fp16, but in fp32: its activations grow beyond the range of half precision.',
     );

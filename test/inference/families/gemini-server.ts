@@ -33,20 +33,20 @@ const BatchRequest = Type.Object(
   { additionalProperties: false },
 );
 
-/** How a request is answered instead: with a refusal, not at all, with a vector of another length, or cut off. */
+/** How a request fails: with an error reply, without a reply, with a vector of another length, or cut off. */
 export type Fault =
   | { status: number; message?: string; details?: object[] }
   | { silent: true }
   | { dim: number }
   | { cut: true };
 
-/** A stand-in for the Gemini API that follows its published interface, and refuses what that does not know. */
+/** A fake of the Gemini API that follows its published interface, and refuses requests that do not. */
 export class GeminiServer {
   /** The parts of each content that was embedded. */
   readonly seen: WirePart[][] = [];
   requests = 0;
-  /** Clients that went before they had an answer. */
-  left = 0;
+  /** Requests whose client disconnected before it had a reply. */
+  cancelled = 0;
   readonly faults: Fault[] = [];
 
   private constructor(private readonly server: Server) {
@@ -71,7 +71,7 @@ export class GeminiServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.requests += 1;
     response.on('close', () => {
-      if (!response.writableFinished) this.left += 1;
+      if (!response.writableFinished) this.cancelled += 1;
     });
     const body: unknown = JSON.parse((await buffer(request)).toString('utf8'));
     const fault = this.faults.shift();
@@ -98,7 +98,7 @@ export class GeminiServer {
   }
 }
 
-/** As the real ones, a vector for each content, and of no particular norm. */
+/** A vector per content, whose norm is not 1, as in the real API. */
 function vectorOf(parts: readonly WirePart[], dim: number): number[] {
   const digest = createHash('sha256').update(JSON.stringify(parts)).digest();
   return Array.from({ length: dim }, (_, i) => ((digest[i % digest.length] as number) - 127.5) / 100);

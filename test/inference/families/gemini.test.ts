@@ -16,7 +16,7 @@ beforeEach(() => {
   google.seen.length = 0;
   google.faults.length = 0;
   google.requests = 0;
-  google.left = 0;
+  google.cancelled = 0;
 });
 beforeAll(async () => {
   google = await GeminiServer.start();
@@ -41,7 +41,7 @@ describe('a service on the Gemini API', () => {
   });
   afterAll(() => server.close());
 
-  it('embeds text under the prompt of its role, and makes unit vectors', async () => {
+  it('embeds text in the prompt of its role, and returns unit vectors', async () => {
     const reply = await server.json('/embed/text', { text: 'a red car' });
     const { embedding, dim } = (await reply.json()) as { embedding: number[]; dim: number };
     expect(dim).toBe(768);
@@ -53,7 +53,7 @@ describe('a service on the Gemini API', () => {
     ]);
   });
 
-  it('sends pictures as JPEG, upright and no larger than the model looks at', async () => {
+  it('sends images as JPEG, upright and no larger than the model reads', async () => {
     const webp = await sharp({ create: { width: 3000, height: 1000, channels: 3, background: 'red' } })
       .webp()
       .toBuffer();
@@ -66,13 +66,13 @@ describe('a service on the Gemini API', () => {
     expect(dominant.g).toBeLessThan(20);
   });
 
-  it('sends clips as the file that came', async () => {
-    const clip = await readFile('samples/clips/rocket.mp4');
-    const reply = await server.form('/embed/video', { 'rocket.mp4': clip });
+  it('sends videos as the file that was uploaded', async () => {
+    const upload = await readFile('samples/clips/rocket.mp4');
+    const reply = await server.form('/embed/video', { 'rocket.mp4': upload });
     expect(await reply.json()).toMatchObject({ modal_type: 'video', dim: 768 });
     const { mimeType, bytes } = fileOf(google.seen[0]?.[0]);
     expect(mimeType).toBe('video/mp4');
-    expect(bytes.equals(clip)).toBe(true);
+    expect(bytes.equals(upload)).toBe(true);
   });
 
   it('refuses containers that the model does not read', async () => {
@@ -83,14 +83,14 @@ describe('a service on the Gemini API', () => {
   });
 
   it('sends the parts of one input as one content, in their order', async () => {
-    const clip = await mp4('testsrc=duration=1:size=64x64:rate=5');
+    const upload = await mp4('testsrc=duration=1:size=64x64:rate=5');
     const png = await sharp({ create: { width: 8, height: 8, channels: 3, background: 'blue' } })
       .png()
       .toBuffer();
     const form = new FormData();
     form.append('file', new Blob([new Uint8Array(png)]), 'a.png');
     form.append('text', 'a blue one');
-    form.append('file', new Blob([new Uint8Array(clip)]), 'a.mp4');
+    form.append('file', new Blob([new Uint8Array(upload)]), 'a.mp4');
     form.append('text', 'and so on');
     expect((await fetch(`${server.url}/embed`, { method: 'POST', body: form })).status).toBe(200);
     expect(google.seen).toHaveLength(1);
@@ -106,7 +106,7 @@ describe('a service on the Gemini API', () => {
     expect(await same.json()).toMatchObject({ results: [{ id: 'two' }] });
   });
 
-  it('hands on how long the quota is used up', async () => {
+  it('passes on how long the quota is used up', async () => {
     google.faults.push({
       status: 429,
       details: [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '33.4s' }],
@@ -114,10 +114,10 @@ describe('a service on the Gemini API', () => {
     const reply = await server.json('/embed/text', { text: 'too many' });
     expect(reply.headers.get('retry-after')).toBe('34');
     expect(await problemOf(reply)).toMatchObject({ code: 'overloaded', status: 503 });
-    expect(google.requests, 'a quota is not tried again').toBe(1);
+    expect(google.requests, 'a used-up quota is not retried').toBe(1);
   });
 
-  it('says where it runs', async () => {
+  it('reports where it runs', async () => {
     expect(await (await fetch(`${server.url}/health`)).json()).toMatchObject({
       models: [{ name: 'gemini-embedding-2', device: 'gemini-api', ready: true }],
     });
@@ -148,26 +148,26 @@ describe('the encoder', () => {
     expect(google.requests).toBe(3);
   });
 
-  it('gives up after a few times', async () => {
+  it('gives up after three attempts', async () => {
     google.faults.push({ status: 503 }, { status: 503 }, { status: 503 });
     await expect(encode()).rejects.toMatchObject({ code: 'model_unavailable', detail: 'The Gemini API answered 503.' });
     expect(google.requests).toBe(3);
   });
 
-  it('does not wait for ever', async () => {
+  it('gives up an attempt after its timeout', async () => {
     google.faults.push({ silent: true }, { silent: true }, { silent: true });
     await expect(encode({ timeoutMs: 100 })).rejects.toMatchObject({ code: 'model_unavailable' });
     expect(google.requests).toBe(3);
   });
 
-  it('says that it cannot be reached', async () => {
+  it('reports that the API cannot be reached', async () => {
     await expect(encode({ url: 'http://127.0.0.1:9' })).rejects.toMatchObject({
       code: 'model_unavailable',
       detail: 'The Gemini API cannot be reached.',
     });
   });
 
-  it('says that the key is wrong, once, and not to whom it belongs', async () => {
+  it('reports a wrong key, without a second attempt and without the key', async () => {
     const error = await encode({ apiKey: 'AIza-wrong' }).catch((reason: Error) => reason);
     expect(error).toMatchObject({
       code: 'model_unavailable',
@@ -177,7 +177,7 @@ describe('the encoder', () => {
     expect(google.requests).toBe(1);
   });
 
-  it('hands on why an input is refused', async () => {
+  it('passes on why an input is refused', async () => {
     google.faults.push({ status: 400, message: 'The video is longer than 120 seconds.' });
     await expect(encode()).rejects.toMatchObject({
       code: 'invalid_request',
@@ -189,21 +189,21 @@ describe('the encoder', () => {
   it('does not take a vector of another length', async () => {
     google.faults.push({ dim: 256 });
     await expect(encode()).rejects.toMatchObject({
-      detail: 'The Gemini API answered with 256 numbers instead of 768.',
+      detail: 'The Gemini API returned 256 numbers instead of 768.',
     });
   });
 
-  it('lets go when its client has gone', async () => {
+  it('cancels the request when its client has disconnected', async () => {
     google.faults.push({ silent: true });
     const client = new AbortController();
     const pending = (await open()).encode([{ text: 'x' }], options(client.signal));
     await expect.poll(() => google.requests).toBe(1);
     client.abort();
     await expect(pending).rejects.toMatchObject({ code: 'client_closed' });
-    await expect.poll(() => google.left).toBe(1);
+    await expect.poll(() => google.cancelled).toBe(1);
   });
 
-  it('refuses what is too much at once, and everything after it was closed', async () => {
+  it('refuses inputs above its limit, and every input after it was closed', async () => {
     google.faults.push({ silent: true });
     const client = new AbortController();
     const encoder = await open({ inFlightMax: 1 });

@@ -1,6 +1,6 @@
 /**
- * What the tests of models from a hub compare with: `@huggingface/transformers` used directly, one input at a time,
- * the way its documentation does.
+ * The reference for models from a hub: `@huggingface/transformers` used directly, one input at a time, as in its
+ * documentation.
  */
 import {
   AutoConfig,
@@ -30,8 +30,8 @@ function unit(tensor: Tensor | undefined): number[] {
   return row.map((x) => x / norm);
 }
 
-/** The middle of vectors, at norm 1. */
-export function middle(...vectors: readonly number[][]): number[] {
+/** The mean of vectors, at norm 1. */
+export function unitMean(...vectors: readonly number[][]): number[] {
   const sum = (vectors[0] as number[]).map((_, i) =>
     vectors.reduce((total, vector) => total + (vector[i] as number), 0),
   );
@@ -39,9 +39,8 @@ export function middle(...vectors: readonly number[][]): number[] {
   return sum.map((x) => x / norm);
 }
 
-/** A picture file as the library reads it. */
-export const readPicture = (bytes: Uint8Array): Promise<RawImage> =>
-  RawImage.fromBlob(new Blob([new Uint8Array(bytes)]));
+/** An image file as the library reads it. */
+export const readImage = (bytes: Uint8Array): Promise<RawImage> => RawImage.fromBlob(new Blob([new Uint8Array(bytes)]));
 
 export const rawImage = ({ rgb, width, height }: Frame): RawImage =>
   new RawImage(new Uint8ClampedArray(rgb), width, height, 3);
@@ -53,14 +52,14 @@ export async function openGemma(dir: string) {
   const processor = await AutoProcessor.from_pretrained(dir);
   return {
     processor,
-    /** @param text with a placeholder for each picture and clip */
-    async embed(text: string, { images = [], clips = [] }: { images?: RawImage[]; clips?: RawImage[][] } = {}) {
-      const videos = clips.map((frames) => new RawVideo(frames, frames.length));
+    /** @param text with a placeholder for each image and video */
+    async embed(text: string, { images = [], videos = [] }: { images?: RawImage[]; videos?: RawImage[][] } = {}) {
+      const rawVideos = videos.map((frames) => new RawVideo(frames, frames.length));
       const inputs = await processor(
         text,
         images.length > 0 ? [images] : null,
         null,
-        videos.length > 0 ? [videos] : null,
+        rawVideos.length > 0 ? [rawVideos] : null,
       );
       return unit(((await model(inputs)) as Outputs).sentence_embedding);
     },
@@ -81,7 +80,7 @@ export async function openTowers(
   return {
     text: async (text: string) =>
       output((await textModel(tokenizer(text, { ...padding, truncation: true }))) as Outputs),
-    picture: async (image: RawImage) => output((await visionModel(await imageProcessor(image))) as Outputs),
+    image: async (image: RawImage) => output((await visionModel(await imageProcessor(image))) as Outputs),
     dispose: () => Promise.all([textModel.dispose(), visionModel.dispose()]),
   };
 }

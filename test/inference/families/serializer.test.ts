@@ -15,7 +15,7 @@ beforeAll(async () => {
   serializer = await Serializer.open(manifest, path.join(model.dir, manifest.tokenizer));
 });
 
-/** A frame in which every pixel tells where it stands. */
+/** A frame whose pixels encode their position. */
 function gradient(width: number, height: number, timeSeconds = 0) {
   const rgb = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) rgb.set([x, y, 7], (y * width + x) * 3);
@@ -23,7 +23,7 @@ function gradient(width: number, height: number, timeSeconds = 0) {
 }
 
 describe('Serializer', () => {
-  it('turns text into ids, the same for the same words whatever the spaces', () => {
+  it('turns text into ids, which do not depend on white space', () => {
     const { sequence, tokens, truncated } = serializer.serialize([{ text: 'a red car' }]);
     expect(tokens).toBeGreaterThan(0);
     expect(tokens).toBe(sequence.ids.length);
@@ -36,7 +36,7 @@ describe('Serializer', () => {
     expect(serializer.serialize([{ text: ' \n ' }]).tokens).toBe(0);
   });
 
-  it('cuts long text at the limit and says so', () => {
+  it('cuts long text at the limit and reports it', () => {
     const long = serializer.serialize([{ text: 'cat '.repeat(100_000) }]);
     expect(long).toMatchObject({ tokens: maxTokens, truncated: true });
     expect(serializer.serialize([{ text: 'cat '.repeat(maxTokens) }]).truncated).toBe(false);

@@ -1,4 +1,4 @@
-/** The thread that owns the two towers of a CLIP-shaped model. */
+/** The worker thread that owns the two towers of a model in the shape of CLIP. */
 import { workerData } from 'node:worker_threads';
 import {
   AutoConfig,
@@ -14,15 +14,15 @@ import {
 } from '@huggingface/transformers';
 import type { ClipManifest } from '../../../models/manifest.js';
 import type { Device } from '../../device.js';
-import { type HostedSession, hostSession, onFirstDevice } from '../../worker/worker-main.js';
+import { onFirstDevice, runWorker, type Session } from '../../worker/worker-main.js';
 import type { HubInput, HubPart, HubSetup } from '../transformers/family.js';
 import {
   batchRunner,
   type EncodedBatch,
   fitText,
   loadOptions,
-  markCount,
   normalised,
+  specialTokenCount,
   toRawImage,
   unitRows,
 } from '../transformers/runtime.js';
@@ -30,9 +30,9 @@ import {
 const setup = workerData as HubSetup<ClipManifest>;
 const { manifest, dir } = setup;
 
-/** Pictures of one pass: a batch of clips would fill the memory otherwise. */
-const MAX_PICTURES = 64;
-/** What the towers of the models of this shape call their vectors. */
+/** Images of one forward pass: bounds the memory of a batch of videos. */
+const MAX_IMAGES = 64;
+/** Names of the towers' outputs, by which exporters differ. */
 const TEXT_OUTPUTS = ['text_embeds', 'pooler_output'];
 const IMAGE_OUTPUTS = ['image_embeds', 'pooler_output'];
 
@@ -41,9 +41,9 @@ interface Towers {
   visionModel: PreTrainedModel;
   tokenizer: PreTrainedTokenizer;
   imageProcessor: ImageProcessor;
-  /** Tokens that mark the beginning and the end of every text. */
-  marks: number;
-  /** Whether the text tower wants every text at its full length: SigLIP reads the last place. */
+  /** Special tokens that the tokenizer adds to every text. */
+  specialTokens: number;
+  /** Whether every text is padded to the full length: SigLIP reads the vector at the last position. */
   fullLength: boolean;
 }
 
@@ -53,17 +53,17 @@ interface EncodedText {
   truncated: boolean;
 }
 
-async function open(device: Device): Promise<HostedSession<readonly HubInput[]>> {
+async function open(device: Device): Promise<Session<readonly HubInput[]>> {
   const options = loadOptions(setup, device);
   const { model_type: kind } = (await AutoConfig.from_pretrained(dir, options)) as { model_type: string };
   const tokenizer = await AutoTokenizer.from_pretrained(dir, options);
   const towers: Towers = {
-    // The graphs of the other kinds have other outputs; loading and running them is the same.
+    // The towers of other model types load and run in the same way; only the names of their outputs differ.
     textModel: await CLIPTextModelWithProjection.from_pretrained(dir, options),
     visionModel: await CLIPVisionModelWithProjection.from_pretrained(dir, options),
     tokenizer,
     imageProcessor: await AutoImageProcessor.from_pretrained(dir, options),
-    marks: markCount(tokenizer),
+    specialTokens: specialTokenCount(tokenizer),
     fullLength: kind.startsWith('siglip'),
   };
   await encode(towers, [{ role: 'query', parts: [{ text: 'warm up' }] }]);
@@ -71,24 +71,24 @@ async function open(device: Device): Promise<HostedSession<readonly HubInput[]>>
   return { device, run, release: () => Promise.all([towers.textModel.dispose(), towers.visionModel.dispose()]) };
 }
 
-/** All texts of a batch in one pass, all pictures in others; then what belongs to one input is averaged. */
+/** All texts of a batch in one forward pass, all images in others; then the vectors of each input are averaged. */
 async function encode(towers: Towers, inputs: readonly HubInput[]): Promise<EncodedBatch> {
   const texts = inputs.flatMap(({ role, parts }) =>
     parts.flatMap((part) => ('text' in part ? [[role, part.text] as const] : [])),
   );
   const frames = inputs.flatMap(({ parts }) => parts.flatMap((part) => ('frames' in part ? part.frames : [])));
-  const textQueue = (
+  const encodedTexts = (
     await encodeTexts(
       towers,
       texts.map(([role, text]) => manifest.prompts[role].replace('{text}', () => text)),
     )
   ).values();
-  const pictureQueue = (await encodePictures(towers, frames.map(toRawImage))).values();
+  const imageVectors = (await encodeImages(towers, frames.map(toRawImage))).values();
   const encodedParts = (part: HubPart): EncodedText => {
-    if ('text' in part) return textQueue.next().value as EncodedText;
-    const vectors = part.frames.map(() => pictureQueue.next().value as Float32Array);
-    const perPicture = part.modality === 'image' ? manifest.image.max_tokens : manifest.video.max_tokens;
-    return { vector: average(vectors), tokens: vectors.length * perPicture, truncated: false };
+    if ('text' in part) return encodedTexts.next().value as EncodedText;
+    const vectors = part.frames.map(() => imageVectors.next().value as Float32Array);
+    const tokensPerFrame = part.modality === 'image' ? manifest.image.max_tokens : manifest.video.max_tokens;
+    return { vector: average(vectors), tokens: vectors.length * tokensPerFrame, truncated: false };
   };
   const encoded = inputs.map(({ parts }) => parts.map(encodedParts));
   return {
@@ -102,9 +102,9 @@ async function encode(towers: Towers, inputs: readonly HubInput[]): Promise<Enco
 
 async function encodeTexts(towers: Towers, texts: readonly string[]): Promise<EncodedText[]> {
   if (texts.length === 0) return [];
-  const { tokenizer, textModel, marks, fullLength } = towers;
+  const { tokenizer, textModel, specialTokens, fullLength } = towers;
   const maxTokens = manifest.text.max_tokens;
-  const fitted = texts.map((text) => fitText(tokenizer, text, maxTokens - marks));
+  const fitted = texts.map((text) => fitText(tokenizer, text, maxTokens - specialTokens));
   const length = fullLength
     ? ({ padding: 'max_length', max_length: maxTokens, truncation: true } as const)
     : { padding: true };
@@ -115,18 +115,18 @@ async function encodeTexts(towers: Towers, texts: readonly string[]): Promise<En
   const vectors = unitRows(outputOf((await textModel(inputs)) as Record<string, Tensor>, TEXT_OUTPUTS));
   return fitted.map(({ tokens, truncated }, i) => ({
     vector: vectors[i] as Float32Array,
-    tokens: tokens + marks,
+    tokens: tokens + specialTokens,
     truncated,
   }));
 }
 
-async function encodePictures(
+async function encodeImages(
   { imageProcessor, visionModel }: Towers,
-  pictures: readonly RawImage[],
+  images: readonly RawImage[],
 ): Promise<Float32Array[]> {
   const vectors: Float32Array[] = [];
-  for (let start = 0; start < pictures.length; start += MAX_PICTURES) {
-    const inputs = (await imageProcessor(pictures.slice(start, start + MAX_PICTURES))) as Record<string, Tensor>;
+  for (let start = 0; start < images.length; start += MAX_IMAGES) {
+    const inputs = (await imageProcessor(images.slice(start, start + MAX_IMAGES))) as Record<string, Tensor>;
     vectors.push(...unitRows(outputOf((await visionModel(inputs)) as Record<string, Tensor>, IMAGE_OUTPUTS)));
   }
   return vectors;
@@ -139,7 +139,7 @@ function outputOf(outputs: Record<string, Tensor>, names: readonly string[]): { 
   return outputs[name] as unknown as { data: Float32Array; dims: number[] };
 }
 
-/** The middle of unit vectors, on the unit sphere again. */
+/** The mean of unit vectors, scaled to norm 1. */
 function average(vectors: readonly Float32Array[]): Float32Array {
   const [first, ...rest] = vectors as [Float32Array, ...Float32Array[]];
   if (rest.length === 0) return first;
@@ -148,4 +148,4 @@ function average(vectors: readonly Float32Array[]): Float32Array {
   return normalised(sum);
 }
 
-await hostSession(() => onFirstDevice(setup.devices, open));
+await runWorker(() => onFirstDevice(setup.devices, open));

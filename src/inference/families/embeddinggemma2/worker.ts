@@ -1,4 +1,4 @@
-/** The thread that owns one EmbeddingGemma 2. Its processor, graphs and their order are those of the library. */
+/** The worker thread that owns one EmbeddingGemma 2. Its processor and graphs are run by the library. */
 import { workerData } from 'node:worker_threads';
 import {
   AutoConfig,
@@ -11,7 +11,7 @@ import {
 } from '@huggingface/transformers';
 import type { EmbeddingGemma2Manifest } from '../../../models/manifest.js';
 import type { Device } from '../../device.js';
-import { type HostedSession, hostSession, onFirstDevice } from '../../worker/worker-main.js';
+import { onFirstDevice, runWorker, type Session } from '../../worker/worker-main.js';
 import type { HubInput, HubPart, HubSetup } from '../transformers/family.js';
 import { mediaTokens } from '../transformers/family.js';
 import {
@@ -19,7 +19,7 @@ import {
   type EncodedBatch,
   fitText,
   loadOptions,
-  markCount,
+  specialTokenCount,
   toRawImage,
   unitRows,
 } from '../transformers/runtime.js';
@@ -31,19 +31,19 @@ interface Loaded {
   model: EmbeddingGemma2Model;
   processor: EmbeddingGemma2Processor;
   tokenizer: PreTrainedTokenizer;
-  /** Tokens that mark the beginning and the end of every sequence. */
-  marks: number;
+  /** Special tokens that the tokenizer adds to every sequence. */
+  specialTokens: number;
 }
 
-async function open(device: Device): Promise<HostedSession<readonly HubInput[]>> {
+async function open(device: Device): Promise<Session<readonly HubInput[]>> {
   const options = loadOptions(setup, device);
   const config = await AutoConfig.from_pretrained(dir, options);
-  // There is no sound in what this service takes: two fifths of the weights stay where they are.
+  // No input has sound: the audio encoder, two fifths of the weights, is not loaded.
   Object.assign(config, { audio_config: null });
   const model = (await EmbeddingGemma2Model.from_pretrained(dir, { ...options, config })) as EmbeddingGemma2Model;
   const processor = (await AutoProcessor.from_pretrained(dir, options)) as EmbeddingGemma2Processor;
   const tokenizer = processor.tokenizer as PreTrainedTokenizer;
-  const loaded: Loaded = { model, processor, tokenizer, marks: markCount(tokenizer) };
+  const loaded: Loaded = { model, processor, tokenizer, specialTokens: specialTokenCount(tokenizer) };
   await encode(loaded, [{ role: 'query', parts: [{ text: 'warm up' }] }]);
   const run = await batchRunner(setup, (inputs) => encode(loaded, inputs));
   return { device, run, release: () => model.dispose() };
@@ -68,7 +68,7 @@ async function encode(loaded: Loaded, inputs: readonly HubInput[]): Promise<Enco
   };
 }
 
-/** The pictures of each part of one kind. */
+/** The frames of each part of one modality. */
 const media = (parts: readonly HubPart[], modality: 'image' | 'video') =>
   parts.flatMap((part) => ('frames' in part && part.modality === modality ? [part.frames.map(toRawImage)] : []));
 
@@ -76,25 +76,26 @@ const orNone = <Item>(perInput: Item[][]): Item[][] | null =>
   perInput.some((items) => items.length > 0) ? perInput : null;
 
 /**
- * The text of a sequence: the prompt, then the parts in their order, with a placeholder for each picture and clip,
- * as the model's chat template has it.
+ * The text of a sequence: the prompt, then the parts in their order, with a placeholder for each image and video, as in
+ * the model's chat template.
  */
 function sequenceText(
-  { processor, tokenizer, marks }: Loaded,
+  { processor, tokenizer, specialTokens }: Loaded,
   { role, parts }: HubInput,
 ): { text: string; truncated: boolean } {
   const prompt = manifest.prompts[role];
   const media = parts.reduce((sum, part) => sum + mediaTokens(part, manifest), 0);
-  let room = manifest.text.max_tokens - marks - media - tokenizer.encode(prompt, { add_special_tokens: false }).length;
+  let room =
+    manifest.text.max_tokens - specialTokens - media - tokenizer.encode(prompt, { add_special_tokens: false }).length;
   let content = '';
   let truncated = false;
-  for (const [place, part] of parts.entries()) {
+  for (const [index, part] of parts.entries()) {
     if ('frames' in part) {
       content += part.modality === 'image' ? processor.image_token : processor.video_token;
       continue;
     }
-    const before = parts[place - 1];
-    if (before !== undefined && 'text' in before) content += '\n';
+    const previous = parts[index - 1];
+    if (previous !== undefined && 'text' in previous) content += '\n';
     const fitted = fitText(tokenizer, withoutPlaceholders(processor, part.text), room);
     content += fitted.text;
     room -= fitted.tokens;
@@ -103,7 +104,7 @@ function sequenceText(
   return { text: prompt.replace('{text}', () => content), truncated };
 }
 
-/** Words of a caller never stand for a picture. */
+/** Breaks up placeholders in a caller's text, which would otherwise be read as images. */
 function withoutPlaceholders(
   { image_token, video_token, audio_token }: EmbeddingGemma2Processor,
   text: string,
@@ -123,4 +124,4 @@ function lengthOf({ data, dims }: Tensor, row: number): number {
   return count;
 }
 
-await hostSession(() => onFirstDevice(setup.devices, open));
+await runWorker(() => onFirstDevice(setup.devices, open));

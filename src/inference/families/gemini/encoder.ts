@@ -1,17 +1,17 @@
 import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Part as GeminiPart, GoogleGenAI } from '@google/genai';
 import { clientClosed, Problem } from '../../../common/errors.js';
 import { toUnitVector } from '../../../common/vector.js';
+import type { Config } from '../../../config.js';
+import { retry } from '../../../lib/retry.js';
 import { toJpeg } from '../../../media/encode.js';
 import type { GeminiManifest } from '../../../models/manifest.js';
 import type { EncodedInput, EncodeOptions, Encoder, MediaPart, Part, Role } from '../../encoder.js';
-import { failureOf, type GeminiFailure } from './errors.js';
+import { failureOf } from './errors.js';
 
-/** Attempts at one input; what may pass is tried again after a moment. */
-const ATTEMPTS_MAX = 3;
-const FIRST_WAIT_MS = 250;
-/** One attempt may take this long: a clip of two minutes is read in it. */
+/** Attempts at one input, and the delays between them. */
+const RETRY = { attempts: 3, firstMs: 250, maxMs: 1_000 };
+/** Of one attempt: the API reads a video of two minutes within it. */
 const TIMEOUT_MS = 60_000;
 /** The data of one request, in base64 (https://ai.google.dev/gemini-api/docs/file-input-methods, "Inline data"). */
 const INLINE_BYTES_MAX = 100e6;
@@ -20,17 +20,26 @@ const VIDEO_TYPES: Record<string, string> = { mp4: 'video/mp4', mov: 'video/quic
 
 export interface GeminiOptions {
   apiKey: string;
-  /** Where the interface is. */
+  /** Address of the API. */
   url: string;
-  /** Inputs under way; more are refused. */
+  /** Inputs being embedded at once; more are refused with `overloaded`. */
   inFlightMax: number;
+  /** Of one attempt. Default: 60 s. */
   timeoutMs?: number;
+  /** Upper bound of the delay after the first failure. Default: 250 ms. */
   firstWaitMs?: number;
 }
 
+/** Opens a model of the Gemini API by the settings of the service. @throws Error without a key */
+export const openGemini = (
+  manifest: GeminiManifest,
+  { GEMINI_API_KEY: apiKey, GEMINI_URL: url, MAX_QUEUE: inFlightMax }: Config,
+): Promise<Encoder> => GeminiEncoder.open(manifest, { apiKey, url, inFlightMax });
+
 /**
- * A model of the Gemini API: every part of an input goes to Google, one vector comes back. Text takes the prompt of
- * its role, as the model has no task types; pictures go as JPEG, clips as the file that came.
+ * A model of the Gemini API: the parts of an input are sent to Google, which returns one vector. The first text is
+ * put into the prompt of its role, since the model has no task types; an image is sent as JPEG, a video as the file
+ * that was uploaded.
  */
 export class GeminiEncoder implements Encoder {
   readonly device = 'gemini-api';
@@ -50,7 +59,7 @@ export class GeminiEncoder implements Encoder {
       throw new Error(
         `The model ${manifest.name} runs at Google: set GEMINI_API_KEY to a key of https://aistudio.google.com/apikey. What is embedded goes there.`,
       );
-    // Only who uses it loads it.
+    // Imported here, so that a service without such a model does not load the SDK.
     const { GoogleGenAI } = await import('@google/genai');
     const client = new GoogleGenAI({ apiKey, vertexai: false, httpOptions: { baseUrl: url, timeout: timeoutMs } });
     return new GeminiEncoder(manifest, client, options);
@@ -61,17 +70,21 @@ export class GeminiEncoder implements Encoder {
   }
 
   async encode(parts: readonly Part[], { modality, role, signal, record }: EncodeOptions): Promise<EncodedInput> {
-    if (this.#closed) throw new Problem('shutting_down', 'The model is being closed.');
+    if (this.#closed) throw new Problem('shutting_down', 'The service is shutting down.');
     if (this.#inFlight >= this.options.inFlightMax)
-      throw new Problem('overloaded', 'Too many inputs are under way to the model.', { retry_after_seconds: 1 });
+      throw new Problem(
+        'overloaded',
+        `${this.#inFlight} inputs are being embedded by the Gemini API already. Try again later.`,
+        { retry_after_seconds: 1 },
+      );
     this.#inFlight += 1;
     try {
       const start = performance.now();
       const content = await this.#contentOf(parts, role);
       record('serialise', modality, (performance.now() - start) / 1000);
-      const asked = performance.now();
+      const sent = performance.now();
       const vector = await this.#embed(content, signal);
-      record('inference', modality, (performance.now() - asked) / 1000);
+      record('inference', modality, (performance.now() - sent) / 1000);
       return { vector, tokens: 0, truncated: false };
     } finally {
       this.#inFlight -= 1;
@@ -96,37 +109,26 @@ export class GeminiEncoder implements Encoder {
     if (bytes > INLINE_BYTES_MAX)
       throw new Problem(
         'too_large',
-        `The files come to ${bytes} bytes as base64; the model takes ${INLINE_BYTES_MAX}.`,
-        {
-          limit_bytes: INLINE_BYTES_MAX,
-        },
+        `The files are ${bytes} bytes as base64; the Gemini API takes ${INLINE_BYTES_MAX}. Send smaller files.`,
+        { limit_bytes: INLINE_BYTES_MAX },
       );
     return content;
   }
 
   async #embed(parts: GeminiPart[], signal: AbortSignal): Promise<Float32Array> {
     const { api_model: model, dim } = this.manifest;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const config = { outputDimensionality: dim, abortSignal: signal };
-        const { embeddings } = await this.client.models.embedContent({ model, contents: [{ parts }], config });
-        return unitVector(embeddings?.length === 1 ? embeddings[0]?.values : undefined, dim);
-      } catch (error) {
-        if (signal.aborted) throw clientClosed();
-        const failure: GeminiFailure = failureOf(error);
-        if (!failure.isPassing || attempt === ATTEMPTS_MAX) throw failure.problem;
-      }
-      await this.#wait(attempt, signal);
+    const { firstWaitMs: firstMs = RETRY.firstMs } = this.options;
+    const attempt = async () => {
+      const config = { outputDimensionality: dim, abortSignal: signal };
+      const { embeddings } = await this.client.models.embedContent({ model, contents: [{ parts }], config });
+      return unitVector(embeddings?.length === 1 ? embeddings[0]?.values : undefined, dim);
+    };
+    const shouldRetry = (error: unknown) => failureOf(error).isTransient;
+    try {
+      return await retry(attempt, { ...RETRY, firstMs, shouldRetry, signal });
+    } catch (error) {
+      throw signal.aborted ? clientClosed() : failureOf(error).problem;
     }
-  }
-
-  /** Longer each time, and never the same for two callers. */
-  async #wait(attempt: number, signal: AbortSignal): Promise<void> {
-    const { firstWaitMs = FIRST_WAIT_MS } = this.options;
-    const waitMs = firstWaitMs * 2 ** (attempt - 1) * (0.5 + Math.random() / 2);
-    await sleep(waitMs, undefined, { signal }).catch(() => {
-      throw clientClosed();
-    });
   }
 }
 
@@ -142,9 +144,9 @@ async function inlineOf({ modality, frames, upload }: MediaPart): Promise<Gemini
   return { inlineData: { mimeType, data: await readFile(upload.path, 'base64') } };
 }
 
-/** Vectors that the service shortened have lost their norm. */
+/** Vectors that the API shortened do not have norm 1. */
 function unitVector(values: number[] | undefined, dim: number): Float32Array {
   if (values?.length === dim) return toUnitVector(values, dim);
-  const detail = `The Gemini API answered with ${values?.length ?? 'no'} numbers instead of ${dim}.`;
+  const detail = `The Gemini API returned ${values?.length ?? 'no'} numbers instead of ${dim}.`;
   throw new Problem('model_unavailable', detail);
 }

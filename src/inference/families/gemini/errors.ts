@@ -2,15 +2,15 @@ import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { Problem } from '../../../common/errors.js';
 
-/** What a failed request to the Gemini API means. */
+/** A failed request to the Gemini API. */
 export interface GeminiFailure {
   problem: Problem;
-  /** Whether the same request may succeed in a moment. */
-  isPassing: boolean;
+  /** Whether the same request may succeed a moment later. */
+  isTransient: boolean;
 }
 
-/** The body of a refusal: https://google.aip.dev/193, which the SDK hands over as the message of its error. */
-const Refusal = Type.Object({
+/** The body of an error reply (https://google.aip.dev/193), which the SDK makes the message of its error. */
+const ErrorReply = Type.Object({
   error: Type.Object({
     message: Type.Optional(Type.String()),
     details: Type.Optional(
@@ -19,32 +19,32 @@ const Refusal = Type.Object({
   }),
 });
 
-const PASSING: readonly number[] = [408, 500, 502, 503, 504];
+const TRANSIENT_STATUSES: readonly number[] = [408, 500, 502, 503, 504];
 
-/** A refusal, a time that ran out, or a network that failed, as the caller of this service is to see it. */
+/** An error reply, a timeout or a network failure, as the Problem that the caller of this service receives. */
 export function failureOf(error: unknown): GeminiFailure {
-  if (error instanceof Problem) return { problem: error, isPassing: false };
+  if (error instanceof Problem) return { problem: error, isTransient: false };
   const status = statusOf(error);
-  if (status === undefined) return { problem: unavailable('cannot be reached', error), isPassing: true };
-  const { reason, message, retryAfterSeconds } = read(error);
+  if (status === undefined) return { problem: unavailable('cannot be reached', error), isTransient: true };
+  const { reason, message, retryAfterSeconds } = detailsOf(error);
   return {
     problem: problemOf(status, error, { reason, message, retryAfterSeconds }),
-    isPassing: PASSING.includes(status),
+    isTransient: TRANSIENT_STATUSES.includes(status),
   };
 }
 
-interface Told {
+interface ErrorDetails {
   reason: string | undefined;
   message: string;
   retryAfterSeconds: number | undefined;
 }
 
-function problemOf(status: number, error: unknown, { reason, message, retryAfterSeconds = 1 }: Told): Problem {
+function problemOf(status: number, error: unknown, { reason, message, retryAfterSeconds = 1 }: ErrorDetails): Problem {
   if (status === 429) {
-    const detail = 'The quota of this service at the Gemini API is used up for now.';
+    const detail = 'The quota of this service at the Gemini API is used up. Try again later.';
     return new Problem('overloaded', detail, { retry_after_seconds: retryAfterSeconds }, { cause: error });
   }
-  // A wrong key is a 400 there.
+  // The API replies 400 to a wrong key.
   if (reason === 'API_KEY_INVALID' || status === 401 || status === 403)
     return unavailable('does not accept the GEMINI_API_KEY of this service', error);
   if (status === 404) return unavailable('has no such model', error);
@@ -63,11 +63,11 @@ function statusOf(error: unknown): number | undefined {
   return typeof status === 'number' ? status : undefined;
 }
 
-function read(error: unknown): Told {
-  const refusal = parse(error instanceof Error ? error.message : '');
-  if (!Value.Check(Refusal, refusal))
+function detailsOf(error: unknown): ErrorDetails {
+  const reply = parse(error instanceof Error ? error.message : '');
+  if (!Value.Check(ErrorReply, reply))
     return { reason: undefined, message: 'no reason given.', retryAfterSeconds: undefined };
-  const { message = 'no reason given.', details = [] } = refusal.error;
+  const { message = 'no reason given.', details = [] } = reply.error;
   const reason = details.find((detail) => detail.reason !== undefined)?.reason;
   const delay = details.find(({ retryDelay }) => retryDelay !== undefined)?.retryDelay;
   const seconds = Math.ceil(Number.parseFloat(delay ?? ''));

@@ -3,10 +3,10 @@ import type { Frame } from '../../../media/frame.js';
 import type { Model } from '../../../models/catalog.js';
 import type { HubManifest } from '../../../models/manifest.js';
 import type { Part, Role } from '../../encoder.js';
-import type { SessionSettings } from '../../worker/worker-handle.js';
+import type { SessionSettings } from '../../worker/protocol.js';
 import type { Family, Prepared } from '../family.js';
 
-/** One part of an input as it goes to the thread of a model from a hub, whose own processor takes it from there. */
+/** One part of an input as it is posted to a worker, where the model's own processor prepares it. */
 export type HubPart = { text: string } | { modality: 'image' | 'video'; frames: readonly Frame[] };
 
 export interface HubInput {
@@ -14,17 +14,17 @@ export interface HubInput {
   parts: HubPart[];
 }
 
-/** What a thread of such a model is started with. */
+/** `workerData` of a thread of such a family. */
 export interface HubSetup<Manifest extends HubManifest = HubManifest> extends SessionSettings {
   manifest: Manifest;
-  /** Folder of the files. */
+  /** Folder of the model's files. */
   dir: string;
 }
 
-/** Text is tokenised in the thread; the queue is content with what its length suggests. */
+/** The worker tokenises; the queue batches by this estimate of a text's length. */
 const BYTES_PER_TOKEN = 3;
 
-/** A model whose files come from a hub, run by `@huggingface/transformers` in `worker`. */
+/** A model whose files come from a hub and which `@huggingface/transformers` runs in the module `worker`. */
 export function openHub<Manifest extends HubManifest>(
   { manifest, dir }: Model<Manifest>,
   { dtype, devices, threads }: SessionSettings,
@@ -35,8 +35,8 @@ export function openHub<Manifest extends HubManifest>(
     worker,
     setup,
     prepare: (parts, role) => prepare(parts, role, manifest),
-    // Nothing moves: a batch whose thread died is run again.
-    collate: (inputs) => ({ message: inputs, transfer: [] }),
+    // No buffer moves: the batch of a worker that exited is run again from the same frames.
+    collate: (inputs) => ({ batch: inputs, transfer: [] }),
   };
 }
 
@@ -47,7 +47,7 @@ function prepare(parts: readonly Part[], role: Role, manifest: HubManifest): Pre
     throw new Problem('invalid_request', 'The text is empty: it has no token to embed.');
   const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   return {
-    // Without the uploads, which stay on this side.
+    // Without the uploads, which cannot be posted.
     input: {
       role,
       parts: parts.map((part) => ('text' in part ? part : { modality: part.modality, frames: part.frames })),
@@ -58,7 +58,7 @@ function prepare(parts: readonly Part[], role: Role, manifest: HubManifest): Pre
   };
 }
 
-/** Tokens that a part becomes at most, if it is not text. */
+/** Upper bound of the tokens that an image or a video becomes; 0 for text. */
 export function mediaTokens(part: HubPart | Part, { image, video }: HubManifest): number {
   if ('text' in part) return 0;
   return part.frames.length * (part.modality === 'image' ? image.max_tokens : video.max_tokens);

@@ -1,24 +1,23 @@
 /**
- * What the threads of models from a hub share. Only they import `@huggingface/transformers`: a service with the
- * bundled model never loads it.
+ * What the workers of models from a hub share. Only workers import `@huggingface/transformers`: a service with the
+ * bundled model does not load it.
  */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { env, LogLevel, type PreTrainedTokenizer, RawImage } from '@huggingface/transformers';
 import type { Frame } from '../../../media/frame.js';
 import type { Device } from '../../device.js';
-import { RUNTIME_OPTIONS } from '../../worker/ort-options.js';
-import type { Count } from '../../worker/worker-handle.js';
-import type { Encodings } from '../../worker/worker-main.js';
+import { ORT_SESSION_OPTIONS } from '../../worker/ort-options.js';
+import type { SessionOutput, TokenCount } from '../../worker/protocol.js';
 import type { HubInput, HubSetup } from './family.js';
 
-// The files are there, checked, or the service does not start: nothing is fetched behind anyone's back.
+// The service starts only with files that are present and verified: the library must not download any.
 env.allowRemoteModels = false;
 env.useFSCache = false;
-// An error is thrown all the same; the library would print what was to be embedded beside it.
+// The library throws its errors too; its log lines would contain the input.
 env.logLevel = LogLevel.NONE;
 
-/** How a model or one of its towers is loaded. */
+/** Options that a model, or one of its towers, is loaded with. */
 export const loadOptions = ({ dtype, threads }: HubSetup, device: Device) => ({
   dtype,
   device,
@@ -26,25 +25,25 @@ export const loadOptions = ({ dtype, threads }: HubSetup, device: Device) => ({
   session_options: {
     intraOpNumThreads: threads,
     graphOptimizationLevel: 'all' as const,
-    extra: { session: RUNTIME_OPTIONS },
+    extra: { session: ORT_SESSION_OPTIONS },
   },
 });
 
-/** The pixels of a frame for the processor of a model. */
+/** A frame as the processor of a model takes it. */
 export const toRawImage = ({ rgb, width, height }: Frame): RawImage =>
   new RawImage(new Uint8ClampedArray(rgb.buffer, rgb.byteOffset, rgb.byteLength), width, height, 3);
 
 /**
- * Encodes inputs together, or one by one where the model scales the numbers of a whole batch by their largest
- * (DynamicQuantizeLinear): there, a vector would depend on what else is in its batch.
+ * Encodes the inputs of a batch together; one by one where the graph quantizes activations by the range of the whole
+ * batch (DynamicQuantizeLinear), since a vector would depend on the other inputs of its batch.
  */
 export async function batchRunner(
   setup: HubSetup,
   encode: (inputs: readonly HubInput[]) => Promise<EncodedBatch>,
-): Promise<(inputs: readonly HubInput[]) => Promise<Encodings>> {
-  const alone = await scalesWholeBatches(setup);
+): Promise<(inputs: readonly HubInput[]) => Promise<SessionOutput>> {
+  const oneByOne = await quantizesActivations(setup);
   return async (inputs) => {
-    const batches = alone ? inputs.map((input) => [input]) : [inputs];
+    const batches = oneByOne ? inputs.map((input) => [input]) : [inputs];
     const encoded: EncodedBatch[] = [];
     for (const batch of batches) encoded.push(await encode(batch));
     return {
@@ -57,15 +56,15 @@ export async function batchRunner(
 export interface EncodedBatch {
   /** A unit vector for each input. */
   vectors: Float32Array[];
-  counts: Count[];
+  counts: TokenCount[];
 }
 
-async function scalesWholeBatches({ manifest, dir, dtype }: HubSetup): Promise<boolean> {
-  // No other arithmetic makes integers of what goes through the model; their graphs may be gigabytes to read.
+async function quantizesActivations({ manifest, dir, dtype }: HubSetup): Promise<boolean> {
+  // Other dtypes keep activations as floats, and their graphs may be gigabytes to read.
   if (dtype !== 'q8') return false;
   const graphs = (manifest.dtypes[dtype] ?? []).filter((file) => file.endsWith('.onnx'));
   const contents = await Promise.all(graphs.map((file) => readFile(path.join(dir, file))));
-  // The name of an operator stands in the file as it is.
+  // An ONNX file contains the names of its operators as plain bytes.
   return contents.some((content) => content.includes('DynamicQuantizeLinear'));
 }
 
@@ -79,22 +78,22 @@ function concatenate(vectors: readonly Float32Array[]): Float32Array<ArrayBuffer
   return all;
 }
 
-/** The vector at norm 1. */
+/** The vector scaled to norm 1. */
 export function normalised(vector: Float32Array): Float32Array {
   const norm = Math.hypot(...vector);
   return vector.map((x) => x / norm);
 }
 
-/** The rows of a `[size, dim]` tensor, each at norm 1. */
+/** The rows of a `[size, dim]` tensor, each scaled to norm 1. */
 export function unitRows({ data, dims }: { data: Float32Array; dims: number[] }): Float32Array[] {
   const dim = dims.at(-1) ?? 0;
   return Array.from({ length: dims[0] ?? 0 }, (_, row) => normalised(data.slice(row * dim, (row + 1) * dim)));
 }
 
-/** No token is longer on average than this, so that what lies beyond could not reach the model. */
+/** The average token of a text is shorter than this, so text beyond `maxTokens` times it cannot reach the model. */
 const MAX_CHARACTERS_PER_TOKEN = 32;
 
-/** A text of at most `maxTokens` tokens, those that mark its beginning and end not counted. */
+/** A text cut to at most `maxTokens` tokens, special tokens not counted. */
 export function fitText(
   tokenizer: PreTrainedTokenizer,
   text: string,
@@ -103,8 +102,8 @@ export function fitText(
   const maxCharacters = Math.max(0, maxTokens) * MAX_CHARACTERS_PER_TOKEN;
   const ids = tokenizer.encode(text.slice(0, maxCharacters), { add_special_tokens: false });
   if (ids.length <= maxTokens && text.length <= maxCharacters) return { text, tokens: ids.length, truncated: false };
-  // Cut as text: the library would cut the mark at the end off with it. The ids of a text that was cut may be more
-  // than those that were kept, where the cut goes through a character.
+  // Cut as text, since the library's truncation also removes the special token at the end. Where the cut splits a
+  // character, the text that is left may have more tokens than were kept.
   for (let kept = maxTokens; kept > 0; ) {
     const cut = tokenizer.decode(ids.slice(0, kept), { clean_up_tokenization_spaces: false });
     const tokens = tokenizer.encode(cut, { add_special_tokens: false }).length;
@@ -114,5 +113,5 @@ export function fitText(
   return { text: '', tokens: 0, truncated: true };
 }
 
-/** Tokens that mark the beginning and the end of every text. */
-export const markCount = (tokenizer: PreTrainedTokenizer): number => tokenizer.encode('').length;
+/** Number of special tokens that the tokenizer adds to every text. */
+export const specialTokenCount = (tokenizer: PreTrainedTokenizer): number => tokenizer.encode('').length;

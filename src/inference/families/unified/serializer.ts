@@ -1,43 +1,66 @@
 import { readFile } from 'node:fs/promises';
 import { Tokenizer } from '@huggingface/tokenizers';
+import { Problem } from '../../../common/errors.js';
 import type { Frame } from '../../../media/frame.js';
-import type { UnifiedManifest } from '../../../models/manifest.js';
+import { maxSequenceTokens, type UnifiedManifest } from '../../../models/manifest.js';
+import type { Prepared } from '../family.js';
 import type { TokenSequence } from './token-sequence.js';
 
 const CHANNELS = 3;
-// A token of any vocabulary is shorter than this, so text beyond `max_tokens` times it cannot reach the
-// model: cutting there bounds the time a megabyte of text takes, and changes nothing else.
+/**
+ * A token of any vocabulary is shorter than this, so text beyond `max_tokens` times it cannot reach the model. Cutting
+ * there bounds the time that a megabyte of text takes, and changes nothing else.
+ */
 const MAX_CHARACTERS_PER_TOKEN = 64;
 
-/** One thing to embed: text, or pictures in the shape that the model wants. */
+/** Text, or frames whose sides are multiples of the patch. */
 type Part = { text: string } | { frames: readonly Frame[] };
 
 export interface Serialized {
   sequence: TokenSequence;
-  /** Text tokens that reached the model. */
+  /** Text tokens of the sequence. */
   tokens: number;
   /** Whether text was cut at the model's limit. */
   truncated: boolean;
 }
 
-/** Turns text and frames into the one token sequence that the model reads. */
+/** Text and frames -> the one token sequence that the model reads. */
 export class Serializer {
   private constructor(
     private readonly tokenizer: Tokenizer,
+    /** Pixels along a patch's edge. */
     private readonly patch: number,
-    private readonly maxTokens: number,
+    private readonly maxTextTokens: number,
+    private readonly maxSequenceTokens: number,
   ) {}
 
-  static async open({ patch, text }: UnifiedManifest, tokenizerPath: string): Promise<Serializer> {
+  /** @throws Error when the tokenizer cannot be read */
+  static async open(manifest: UnifiedManifest, tokenizerPath: string): Promise<Serializer> {
     const tokenizer = new Tokenizer(JSON.parse(await readFile(tokenizerPath, 'utf8')), {});
-    return new Serializer(tokenizer, patch, text.max_tokens);
+    return new Serializer(tokenizer, manifest.patch, manifest.text.max_tokens, maxSequenceTokens(manifest));
   }
 
   get bytesPerPatch(): number {
     return this.patch * this.patch * CHANNELS;
   }
 
-  /** Parts in their order -> one sequence. Text of all parts shares the model's token limit. */
+  /**
+   * Parts in their order -> one sequence with the lengths that the queue batches by.
+   * @throws Problem `invalid_request` for a sequence without a token, `too_large` for one that does not fit the model
+   */
+  prepare(parts: readonly Part[]): Prepared<TokenSequence> {
+    const { sequence, tokens, truncated } = this.serialize(parts);
+    const patchCount = sequence.patches.length / this.bytesPerPatch;
+    const length = tokens + patchCount;
+    if (length === 0) throw new Problem('invalid_request', 'The text is empty: it has no token to embed.');
+    if (length > this.maxSequenceTokens) {
+      const detail = `The input is a sequence of ${length} tokens; at most ${this.maxSequenceTokens} fit. Send fewer parts.`;
+      throw new Problem('too_large', detail, { tokens: length, limit_tokens: this.maxSequenceTokens });
+    }
+    return { input: sequence, textLength: tokens, patchCount, truncated };
+  }
+
+  /** Parts in their order -> one sequence. The text of all parts together is cut at the model's token limit. */
   serialize(parts: readonly Part[]): Serialized {
     const { ids, truncated } = this.tokenize(parts.flatMap((part) => ('text' in part ? [part.text] : [])).join('\n'));
     const frames = parts.flatMap((part) => ('frames' in part ? part.frames : []));
@@ -45,7 +68,7 @@ export class Serializer {
   }
 
   private tokenize(text: string): { ids: Int32Array; truncated: boolean } {
-    const maxCharacters = this.maxTokens * MAX_CHARACTERS_PER_TOKEN;
+    const maxCharacters = this.maxTextTokens * MAX_CHARACTERS_PER_TOKEN;
     const compact = text
       .trimStart()
       .slice(0, 8 * maxCharacters)
@@ -53,8 +76,8 @@ export class Serializer {
       .trim();
     if (compact === '') return { ids: new Int32Array(0), truncated: false };
     const { ids } = this.tokenizer.encode(compact.slice(0, maxCharacters), { add_special_tokens: false });
-    const truncated = ids.length > this.maxTokens || compact.length > maxCharacters;
-    return { ids: Int32Array.from(ids.slice(0, this.maxTokens)), truncated };
+    const truncated = ids.length > this.maxTextTokens || compact.length > maxCharacters;
+    return { ids: Int32Array.from(ids.slice(0, this.maxTextTokens)), truncated };
   }
 
   private toPatches(frames: readonly Frame[]): Pick<TokenSequence, 'patches' | 'positions'> {
@@ -74,7 +97,7 @@ export class Serializer {
     return { patches, positions };
   }
 
-  /** Copies one patch row by row: 16 short copies, no loop over pixels. */
+  /** Copies one patch a row of pixels at a time. */
   private copyPatch(frame: Frame, row: number, column: number, target: Uint8Array, offset: number): void {
     const rowBytes = this.patch * CHANNELS;
     for (let line = 0; line < this.patch; line++) {
@@ -84,7 +107,7 @@ export class Serializer {
   }
 }
 
-/** (y, x) of a patch's centre as fractions of the frame's longer side: any grid interpolates a trained one. */
+/** (y, x) of a patch's centre as fractions of the frame's longer side, so that any grid interpolates a trained one. */
 function centre(row: number, column: number, rows: number, columns: number): [y: number, x: number] {
   const longer = Math.max(rows, columns);
   return [(row + 0.5) / longer, (column + 0.5) / longer];

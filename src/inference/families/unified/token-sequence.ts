@@ -1,25 +1,25 @@
+import type { BatchMessage } from '../../worker/protocol.js';
+
 /**
- * Everything is a sequence: the one structure in which text, pictures and video reach the model.
- * A sequence may hold ids only, patches only, or both; they share one transformer.
+ * Everything is a sequence: the one structure in which text, images and video reach the model.
+ * A sequence holds ids, patches, or both; they share one transformer.
  */
 export interface TokenSequence {
   /** Token ids of the text, `[tokens]`. */
   ids: Int32Array;
-  /** 16x16 RGB patches, each row-major, `[patches, patch * patch * 3]`. */
+  /** RGB patches, each row-major, `[patches, patch * patch * 3]`. */
   patches: Uint8Array;
   /**
-   * Where each patch lies, `[patches, 3]` as (t, y, x): t in seconds from the start of the clip, y and x
-   * the patch's centre as a fraction of the frame's longer side.
+   * The position of each patch, `[patches, 3]` as (t, y, x): t in seconds from the start of the video, y and x of the
+   * patch's centre as fractions of the frame's longer side.
    */
   positions: Float32Array;
 }
 
 const COORDINATES = 3;
 
-export const textLength = (sequence: TokenSequence): number => sequence.ids.length;
-export const patchCount = (sequence: TokenSequence): number => sequence.positions.length / COORDINATES;
-/** Tokens the transformer sees: text tokens and patches together. */
-export const sequenceLength = (sequence: TokenSequence): number => textLength(sequence) + patchCount(sequence);
+const textLength = (sequence: TokenSequence): number => sequence.ids.length;
+const patchCount = (sequence: TokenSequence): number => sequence.positions.length / COORDINATES;
 
 /** Several sequences padded to one rectangle: the inputs of the `unified` graph. */
 export interface Batch {
@@ -38,7 +38,7 @@ export interface Batch {
   patchMask: Float32Array;
 }
 
-/** Pads sequences to one batch. Pad ids are 0 and masked out, as is every padded patch. */
+/** Pads sequences to one batch. Padding ids are 0; the masks exclude padding ids and padding patches. */
 export function collate(sequences: readonly TokenSequence[], bytesPerPatch: number): Batch {
   const size = sequences.length;
   const texts = Math.max(...sequences.map(textLength));
@@ -53,7 +53,7 @@ export function collate(sequences: readonly TokenSequence[], bytesPerPatch: numb
     positions: new Float32Array(size * patches * COORDINATES),
     patchMask: new Float32Array(size * patches),
   };
-  // Writing the low words is many times faster than making a BigInt of each id (ids are never negative).
+  // Ids are not negative, so writing their low words suffices, and no BigInt is made of each id.
   const idWords = new Int32Array(batch.ids.buffer);
   sequences.forEach((sequence, row) => {
     sequence.ids.forEach((id, column) => {
@@ -65,4 +65,12 @@ export function collate(sequences: readonly TokenSequence[], bytesPerPatch: numb
     batch.patchMask.fill(1, row * patches, row * patches + patchCount(sequence));
   });
   return batch;
+}
+
+/** Sequences as one message to a worker; the new buffers move there. */
+export function collateMessage(bytesPerPatch: number, sequences: readonly TokenSequence[]): BatchMessage {
+  const batch = collate(sequences, bytesPerPatch);
+  const { ids, textMask, patches, positions, patchMask } = batch;
+  const transfer = [ids, textMask, patches, positions, patchMask].map((array) => array.buffer as ArrayBuffer);
+  return { batch, transfer };
 }

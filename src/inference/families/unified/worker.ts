@@ -1,16 +1,16 @@
 /**
- * The thread that owns one ONNX Runtime session of the bundled architecture: `session.run` blocks its thread, so it
- * never runs on the one that serves HTTP.
+ * The worker thread that owns one ONNX Runtime session of the bundled architecture. `session.run` blocks its thread, so
+ * it does not run on the one that serves HTTP.
  */
 import { workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import type { Device } from '../../device.js';
-import { RUNTIME_OPTIONS } from '../../worker/ort-options.js';
-import type { SessionSettings } from '../../worker/worker-handle.js';
-import { type HostedSession, hostSession, onFirstDevice } from '../../worker/worker-main.js';
+import { ORT_SESSION_OPTIONS } from '../../worker/ort-options.js';
+import type { SessionSettings } from '../../worker/protocol.js';
+import { onFirstDevice, runWorker, type Session } from '../../worker/worker-main.js';
 import { type Batch, collate } from './token-sequence.js';
 
-/** What a thread of this family is started with. */
+/** `workerData` of a thread of this family. */
 export interface UnifiedSetup extends Omit<SessionSettings, 'dtype'> {
   graphPath: string;
   bytesPerPatch: number;
@@ -18,20 +18,20 @@ export interface UnifiedSetup extends Omit<SessionSettings, 'dtype'> {
 
 const { graphPath, devices, threads, bytesPerPatch } = workerData as UnifiedSetup;
 
-/** A session on a device, warmed up so that the first request is not the slow one. */
-async function openSession(device: Device): Promise<HostedSession<Batch>> {
+/** A session on a device, warmed up: the first forward passes are slow. */
+async function openSession(device: Device): Promise<Session<Batch>> {
   const session = await ort.InferenceSession.create(graphPath, {
     executionProviders: [device],
     intraOpNumThreads: threads,
     graphOptimizationLevel: 'all',
-    // The weights are stored as 8-bit integers, which the graph for fp32 opens. ONNX Runtime would multiply with
-    // them as they are, and the last digits of a vector would depend on what else is in its batch.
-    extra: { session: { disable_quant_qdq: '1', ...RUNTIME_OPTIONS } },
+    // The fp32 graph dequantizes weights that are stored as 8-bit integers. ONNX Runtime would fuse that into integer
+    // products, and the last digits of a vector would depend on the other inputs of its batch.
+    extra: { session: { disable_quant_qdq: '1', ...ORT_SESSION_OPTIONS } },
   });
   await warmUp(session);
   return {
     device,
-    // A copy of its own: the runtime's buffer may not be transferred to another thread.
+    // A copy: the runtime's own buffer cannot be transferred to another thread.
     run: async (batch) => ({ vectors: Float32Array.from(await infer(session, batch)) }),
     release: () => session.release(),
   };
@@ -60,4 +60,4 @@ async function infer(session: ort.InferenceSession, batch: Batch): Promise<Float
   return embedding.data as Float32Array;
 }
 
-await hostSession(() => onFirstDevice(devices, openSession));
+await runWorker(() => onFirstDevice(devices, openSession));

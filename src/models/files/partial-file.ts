@@ -2,41 +2,41 @@ import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
-/** What a file must be: its size, and its sha256 or its name in git. */
-export type Expected = { bytes: number } & ({ sha256: string } | { gitOid: string });
+/** What the content of a file must be: its size, and its sha256 or its git object id. */
+export type ExpectedContent = { bytes: number } & ({ sha256: string } | { gitOid: string });
 
-/** How the names of files end that are not whole yet. */
-export const PART = '.part';
+/** Suffix of the name of a file that is not complete. */
+export const PARTIAL_SUFFIX = '.part';
 
-/** A file that is not what it should be; nothing of it was kept. */
+/** The content of a file is not the expected one; nothing of it was kept. */
 export class WrongContent extends Error {
   override readonly name = 'WrongContent';
 }
 
 /**
- * A file on its way: it grows beside its place as `NAME.DIGEST.part` and takes its place when it is whole and right.
- * The digest in the name makes sure that what was begun earlier is continued with the same content only; digests
- * are computed while bytes pass, so a file of gigabytes is never in memory.
+ * A file that is being downloaded: it grows beside its target as `NAME.DIGEST.part` and is renamed to the target when
+ * it is complete and its digest is right. The digest in the name ensures that a partial file is continued with the same
+ * content only. Digests are computed chunk by chunk, so a file of gigabytes is never in memory.
  */
-export class PartFile {
+export class PartialFile {
   #bytes = 0;
   #hashes: Hashes;
 
   private constructor(
     private readonly target: string,
-    private readonly part: string,
+    private readonly partialPath: string,
     private readonly handle: FileHandle,
-    private readonly expected: Expected,
+    private readonly expected: ExpectedContent,
   ) {
     this.#hashes = new Hashes(expected);
   }
 
-  /** Begins a file, or goes on with what is there of it. */
-  static async open(target: string, expected: Expected): Promise<PartFile> {
+  /** Opens a new partial file, or an existing one to continue it. */
+  static async open(target: string, expected: ExpectedContent): Promise<PartialFile> {
     await mkdir(path.dirname(target), { recursive: true });
-    const part = partOf(target, expected);
-    const file = new PartFile(target, part, await open(part, 'a+'), expected);
-    await file.#readBegun();
+    const partialPath = partialPathOf(target, expected);
+    const file = new PartialFile(target, partialPath, await open(partialPath, 'a+'), expected);
+    await file.#hashExisting();
     return file;
   }
 
@@ -44,21 +44,23 @@ export class PartFile {
     return this.#bytes;
   }
 
-  get isWhole(): boolean {
+  get isComplete(): boolean {
     return this.#bytes === this.expected.bytes;
   }
 
-  /** @throws WrongContent when more arrives than the file has */
+  /** @throws WrongContent when the file becomes longer than expected; nothing of it is kept */
   async append(chunk: Uint8Array): Promise<void> {
     if (this.#bytes + chunk.length > this.expected.bytes) {
       await this.discard();
-      throw new WrongContent(`${path.basename(this.target)} is longer than the ${this.expected.bytes} bytes it has.`);
+      throw new WrongContent(
+        `${path.basename(this.target)} is longer than the ${this.expected.bytes} bytes that are expected.`,
+      );
     }
     await this.handle.appendFile(chunk);
     this.#add(chunk);
   }
 
-  /** Forgets what is there. */
+  /** Empties the file. */
   async restart(): Promise<void> {
     await this.handle.truncate(0);
     this.#bytes = 0;
@@ -66,33 +68,33 @@ export class PartFile {
   }
 
   /**
-   * Puts the file in its place.
+   * Renames the complete file to its target.
    * @returns its sha256
-   * @throws WrongContent when it is not what was expected; then nothing is kept
+   * @throws WrongContent when the content is not the expected one; nothing of it is kept
    */
-  async finish(): Promise<string> {
+  async install(): Promise<string> {
     const { sha256, mismatch } = this.#hashes.finish();
     if (mismatch !== undefined) {
       await this.discard();
-      throw new WrongContent(`${path.basename(this.target)} is not the file it should be: ${mismatch}.`);
+      throw new WrongContent(`${path.basename(this.target)} is not the expected file: ${mismatch}.`);
     }
-    // Not synced: a file that a power cut spoils fails the check of the next start.
+    // Not synced: the next start verifies the file and finds one that a power cut damaged.
     await this.handle.close();
-    await rename(this.part, this.target);
+    await rename(this.partialPath, this.target);
     return sha256;
   }
 
   async discard(): Promise<void> {
     await this.handle.close();
-    await rm(this.part, { force: true });
+    await rm(this.partialPath, { force: true });
   }
 
-  /** Leaves what is there for the next time. */
+  /** Keeps the partial file, to be continued later. */
   close(): Promise<void> {
     return this.handle.close();
   }
 
-  async #readBegun(): Promise<void> {
+  async #hashExisting(): Promise<void> {
     if ((await this.handle.stat()).size > this.expected.bytes) await this.handle.truncate(0);
     for await (const chunk of this.handle.createReadStream({ start: 0, autoClose: false })) this.#add(chunk as Buffer);
   }
@@ -103,23 +105,23 @@ export class PartFile {
   }
 }
 
-function partOf(target: string, expected: Expected): string {
+function partialPathOf(target: string, expected: ExpectedContent): string {
   const digest = 'sha256' in expected ? expected.sha256 : expected.gitOid;
-  return `${target}.${digest.slice(0, 12)}${PART}`;
+  return `${target}.${digest.slice(0, 12)}${PARTIAL_SUFFIX}`;
 }
 
-/** How much of a file is there from an earlier time. */
-export async function begunBytes(target: string, expected: Expected): Promise<number> {
-  const found = await stat(partOf(target, expected)).catch(() => undefined);
+/** Bytes of a partial file that an earlier run left; 0 for none. */
+export async function partialBytes(target: string, expected: ExpectedContent): Promise<number> {
+  const found = await stat(partialPathOf(target, expected)).catch(() => undefined);
   return found?.size ?? 0;
 }
 
-/** The sha256 of a file and, where it is known by that, its name in git: the sha1 of a header and the content. */
+/** The sha256 of a content and, where it is expected, its git object id: the sha1 of a header and the content. */
 class Hashes {
   readonly #sha256 = createHash('sha256');
   readonly #git: Hash | undefined;
 
-  constructor(private readonly expected: Expected) {
+  constructor(private readonly expected: ExpectedContent) {
     if ('gitOid' in expected) this.#git = createHash('sha1').update(`blob ${expected.bytes}\0`);
   }
 
