@@ -8,14 +8,3 @@ export const ID_PATTERN = '^[^\\u0000-\\u001f]+$';
 
 /** A code point takes at most 4 bytes of UTF-8, so stores can hold every id that a request may use. */
 export const MAX_ID_BYTES = 4 * MAX_ID_CHARACTERS;
-
-/**
- * Whether a store can hold an id: 1 to `MAX_ID_BYTES` bytes of well-formed Unicode. That is more than requests may
- * use, because imports, and indexes of earlier versions, bring ids that no request could have created.
- */
-export function isStorableId(id: unknown): id is string {
-  if (typeof id !== 'string') return false;
-  const bytes = Buffer.from(id);
-  // A lone surrogate has no UTF-8: it would be read back as another string.
-  return bytes.length >= 1 && bytes.length <= MAX_ID_BYTES && bytes.toString() === id;
-}

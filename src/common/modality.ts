@@ -13,19 +13,19 @@ const TABLE = [
 export type Modality = (typeof TABLE)[number]['name'];
 export const MODALITIES: readonly Modality[] = TABLE.map(({ name }) => name);
 
-const CODES = new Map<Modality, number>(TABLE.map(({ name, code }) => [name, code]));
+/** The stored code of each modality. */
+export const MODALITY_CODES = Object.fromEntries(TABLE.map(({ name, code }) => [name, code])) as Readonly<
+  Record<Modality, number>
+>;
 const MODALITY_OF_CODE = new Map<number, Modality>(TABLE.map(({ name, code }) => [code, name]));
 
 /** One more than the highest code. */
-export const MODALITY_CODES_END = Math.max(...CODES.values()) + 1;
-
-/** The stored code of a modality. */
-export const codeOf = (modality: Modality): number => CODES.get(modality) as number;
+export const MODALITY_CODES_END = Math.max(...Object.values(MODALITY_CODES)) + 1;
 
 /** The modality of a stored code; undefined for a code that this version does not know. */
 export const modalityOfCode = (code: number): Modality | undefined => MODALITY_OF_CODE.get(code);
 
-export const isModality = (name: unknown): name is Modality => CODES.has(name as Modality);
+export const isModality = (name: unknown): name is Modality => (MODALITIES as readonly unknown[]).includes(name);
 
 /** The modality that mixed input counts as. @param modalities of its parts; text where there are none */
 export const richestModality = (modalities: readonly Modality[]): Modality =>

@@ -1,5 +1,5 @@
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { codeOf, modalityOfCode } from '../common/modality.js';
+import { MODALITY_CODES, modalityOfCode } from '../common/modality.js';
 import type { Embedding } from './embedding.js';
 
 /** The format of a cached value on disk. */
@@ -16,7 +16,7 @@ const HEADER_BYTES = 8;
 export const embeddingCodec: Codec<Embedding> = {
   encode({ vector, modality, tokens, truncated }) {
     const record = Buffer.alloc(HEADER_BYTES + vector.byteLength);
-    record.set([FORMAT, codeOf(modality), truncated ? 1 : 0]);
+    record.set([FORMAT, MODALITY_CODES[modality], truncated ? 1 : 0]);
     record.writeUInt32LE(tokens, 4);
     record.set(new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength), HEADER_BYTES);
     return record;

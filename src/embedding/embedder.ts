@@ -80,7 +80,9 @@ export class Embedder {
     try {
       const decoded: Part[] = [];
       for (const part of parts) decoded.push('text' in part ? part : await this.decode(part, context, signal));
-      const modality = richestModality(decoded.map((part) => ('text' in part ? 'text' : part.modality)));
+      const modalities = decoded.map((part) => ('text' in part ? 'text' : part.modality));
+      const [only] = modalities;
+      const modality = only !== undefined && modalities.length === 1 ? only : richestModality(modalities);
       const record = (stage: Parameters<CallContext['record']>[0], of: Modality, seconds: number) =>
         context.record(stage, of, seconds, this.model);
       const { forwarded } = context;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Problem } from '../common/errors.js';
 import type { CallContext } from '../embedding/call-context.js';
 import type { NewItem } from '../items/new-item.js';
@@ -26,6 +27,8 @@ export class DualPut {
     private readonly context: CallContext,
   ) {
     for (const { id } of items) if (!this.writes.has(id)) this.writes.set(id, log.begin(id));
+    // Every item of the second index listens to this one signal.
+    setMaxListeners(0, this.aborted.signal);
     this.inFirst = new Promise((resolve) => {
       this.reportFirst = resolve;
     });

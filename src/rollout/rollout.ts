@@ -274,8 +274,9 @@ export class Rollout implements RoutingState {
 
   /** Requests that use the model finish first; those that take long finish in the background. */
   private async unload(model: ServedModel): Promise<void> {
-    this.parts.models.remove(model);
-    const closing = model.close().catch((err: unknown) => this.parts.logger.error({ err }, 'rollout: closing a model'));
+    const closing = this.parts.models
+      .retire(model)
+      .catch((err: unknown) => this.parts.logger.error({ err }, 'rollout: closing a model'));
     await Promise.race([closing, sleep(DRAIN_MS, undefined, { ref: false })]);
   }
 
@@ -316,8 +317,8 @@ export class Rollout implements RoutingState {
   private beginPair(pairing: Pairing, other: ServedModel | undefined): void {
     const { file, metrics, logger, models } = this.parts;
     const dualWriter = new DualWriter(other, OutOfSyncLog.open(file.outOfSyncFile), metrics, logger);
-    this.pair = { pairing, dualWriter, shadow: new ShadowComparison(metrics, logger) };
-    models.router = new RolloutRouter(this, metrics, logger);
+    this.pair = { pairing, dualWriter, shadow: new ShadowComparison(models, metrics, logger) };
+    models.router = new RolloutRouter(this, models, metrics, logger);
   }
 
   private removeLog({ outOfSync }: DualWriter): void {

@@ -4,7 +4,7 @@ import type { NewItem } from '../items/new-item.js';
 import type { PutOptions } from '../items/put-items.js';
 import type { Logger } from '../lib/logger.js';
 import type { SearchRequest } from '../search/search.js';
-import { directRouter } from '../serving/model-registry.js';
+import { directRouter, type ModelRegistry } from '../serving/model-registry.js';
 import type { Router, SearchReply, SearchTarget } from '../serving/router.js';
 import type { ServedModel } from '../serving/served-model.js';
 import type { Filter, Item } from '../store/vector-store.js';
@@ -35,6 +35,7 @@ export interface RoutingState {
 export class RolloutRouter implements Router {
   constructor(
     private readonly rollout: RoutingState,
+    private readonly models: ModelRegistry,
     private readonly metrics: RolloutMetrics,
     private readonly logger: Logger,
   ) {}
@@ -65,7 +66,7 @@ export class RolloutRouter implements Router {
     candidate: ServedModel,
     context: CallContext,
   ): Promise<SearchReply> {
-    const release = candidate.lease();
+    const release = this.models.lease(candidate);
     try {
       const reply = await directRouter.search(request, { ...target, model: candidate }, context);
       this.metrics.reads.inc({ outcome: 'candidate' });

@@ -1,6 +1,7 @@
 import type { CallContext } from '../embedding/call-context.js';
 import type { Logger } from '../lib/logger.js';
 import type { SearchRequest, SearchResult } from '../search/search.js';
+import type { ModelRegistry } from '../serving/model-registry.js';
 import type { ServedModel } from '../serving/served-model.js';
 import type { RolloutMetrics } from './metrics.js';
 
@@ -39,6 +40,7 @@ export class ShadowComparison {
   private running = 0;
 
   constructor(
+    private readonly models: ModelRegistry,
     private readonly metrics: RolloutMetrics,
     private readonly logger: Logger,
   ) {}
@@ -57,7 +59,7 @@ export class ShadowComparison {
     answered: AnsweredSearch,
     { uploads, replied }: CallContext,
   ): Promise<void> {
-    const releases = [first.lease(), candidate.lease()];
+    const releases = [this.models.lease(first), this.models.lease(candidate)];
     this.running++;
     try {
       releases.push(uploads.hold());

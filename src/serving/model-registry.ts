@@ -16,6 +16,10 @@ export class ModelRegistry {
   router: Router = directRouter;
   default: ServedModel;
   private readonly served = new Map<string, ServedModel>();
+  /** Requests and tasks that use a model, where there are any. */
+  private readonly leases = new Map<ServedModel, number>();
+  /** Called when the last lease of a model ends. */
+  private readonly onIdle = new Map<ServedModel, () => void>();
 
   constructor(first: ServedModel, ...others: readonly ServedModel[]) {
     this.default = first;
@@ -31,8 +35,26 @@ export class ModelRegistry {
     this.served.set(model.id, model);
   }
 
-  remove(model: ServedModel): void {
+  /** Stops serving a model, and closes it when its last lease has ended. */
+  async retire(model: ServedModel): Promise<void> {
     this.served.delete(model.id);
+    await this.closeWhenIdle(model);
+  }
+
+  /** Keeps a model open until the returned function is called. */
+  lease(model: ServedModel): () => void {
+    this.leases.set(model, (this.leases.get(model) ?? 0) + 1);
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      const left = (this.leases.get(model) ?? 0) - 1;
+      if (left > 0) this.leases.set(model, left);
+      else {
+        this.leases.delete(model);
+        this.onIdle.get(model)?.();
+      }
+    };
   }
 
   /** The model of a name, or of `name@revision`. Of two revisions, the name alone means the default. */
@@ -57,7 +79,12 @@ export class ModelRegistry {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.all.map((model) => model.close()));
+    await Promise.all(this.all.map((model) => this.closeWhenIdle(model)));
+  }
+
+  private async closeWhenIdle(model: ServedModel): Promise<void> {
+    if (this.leases.has(model)) await new Promise<void>((resolve) => this.onIdle.set(model, resolve));
+    await model.close();
   }
 }
 

@@ -33,8 +33,6 @@ export class ServedModel {
   readonly store: VectorStore;
   readonly search: Search;
   readonly metrics: ModelMetrics;
-  private leases = 0;
-  private onIdle: (() => void) | undefined;
 
   constructor({ source, model, index, encoder, embedder, store, search, metrics }: ServedParts) {
     this.id = modelId(model.manifest);
@@ -49,21 +47,8 @@ export class ServedModel {
     this.metrics = metrics;
   }
 
-  /** Keeps the model open until the returned function is called. */
-  lease(): () => void {
-    this.leases++;
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
-      this.leases--;
-      if (this.leases === 0) this.onIdle?.();
-    };
-  }
-
-  /** Closes the model when its last lease has ended and its encoder has finished what it accepted. */
+  /** Closes the model when its encoder has finished what it accepted. */
   async close(): Promise<void> {
-    if (this.leases > 0) await new Promise<void>((resolve) => (this.onIdle = resolve));
     await this.encoder.close();
     await this.store.close();
     this.metrics.close();

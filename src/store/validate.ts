@@ -1,6 +1,6 @@
 import { Problem } from '../common/errors.js';
-import { isStorableId, MAX_ID_BYTES } from '../common/item-id.js';
-import { isModality, MODALITIES, type Modality } from '../common/modality.js';
+import { MAX_ID_BYTES } from '../common/item-id.js';
+import { MODALITIES, type Modality } from '../common/modality.js';
 import { isUnitVector } from '../common/vector.js';
 import { compileFilter } from './filter.js';
 import type { Item, Metadata, Original } from './item.js';
@@ -32,6 +32,17 @@ export function encodeItem(item: Item, dim: number): EncodedItem {
 /** @throws Problem `invalid_request` */
 export function checkId(id: unknown): asserts id is string {
   if (!isStorableId(id)) throw invalid(`An id must be a string of 1 to ${MAX_ID_BYTES} bytes of well-formed Unicode.`);
+}
+
+/**
+ * Whether a store can hold an id: 1 to `MAX_ID_BYTES` bytes of well-formed Unicode. That is more than requests may
+ * use, because imports, and indexes of earlier versions, bring ids that no request could have created.
+ */
+function isStorableId(id: unknown): id is string {
+  if (typeof id !== 'string') return false;
+  const bytes = Buffer.from(id);
+  // A lone surrogate has no UTF-8: it would be read back as another string.
+  return bytes.length >= 1 && bytes.length <= MAX_ID_BYTES && bytes.toString() === id;
 }
 
 /** @throws Problem unless the vector has the length of the index and norm 1 */
@@ -86,7 +97,8 @@ function checkSelection(modality: unknown, filter: Filter | undefined): void {
 }
 
 function checkModality(modality: unknown): void {
-  if (!isModality(modality)) throw invalid(`The modality must be one of ${MODALITIES.join(', ')}.`);
+  if (!(MODALITIES as readonly unknown[]).includes(modality))
+    throw invalid(`The modality must be one of ${MODALITIES.join(', ')}.`);
 }
 
 const isCount = (value: number, max: number): boolean => Number.isInteger(value) && value >= 1 && value <= max;

@@ -6,6 +6,7 @@ import { Problem } from '../../common/errors.js';
 import { FORWARDED_HEADER, MODEL_HEADER } from '../../common/headers.js';
 import type { CallContext } from '../../embedding/call-context.js';
 import { UploadScope } from '../../inputs/upload-scope.js';
+import type { ModelRegistry } from '../../serving/model-registry.js';
 import type { ServedModel } from '../../serving/served-model.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 
@@ -34,12 +35,14 @@ export class RequestScope implements CallContext {
   /** `name@revision` of the model that answers. */
   model: string | undefined;
   private readonly reply: FastifyReply['raw'];
+  private readonly models: ModelRegistry;
   private readonly stages = new Map<string, number>();
 
   constructor(request: FastifyRequest, reply: FastifyReply) {
     const controller = new AbortController();
-    const { config } = request.server.service;
+    const { config, models, metrics } = request.server.service;
     this.reply = reply.raw;
+    this.models = models;
     this.uploads = new UploadScope(config.MAX_UPLOAD_MB * 1e6);
     this.signal = controller.signal;
     this.forwarded = request.headers[FORWARDED_HEADER] !== undefined;
@@ -49,7 +52,7 @@ export class RequestScope implements CallContext {
       if (!reply.raw.writableFinished) controller.abort();
       this.uploads.close();
     });
-    const { stageSeconds } = request.server.service.metrics;
+    const { stageSeconds } = metrics;
     this.record = (stage, modality, seconds, model) => {
       stageSeconds.observe({ stage, modality, model }, seconds);
       this.stages.set(stage, (this.stages.get(stage) ?? 0) + seconds);
@@ -65,7 +68,7 @@ export class RequestScope implements CallContext {
 
   /** Keeps `model` open until the reply has been sent, and names it in the reply. */
   use(model: ServedModel): ServedModel {
-    this.reply.once('close', model.lease());
+    this.reply.once('close', this.models.lease(model));
     this.model = model.id;
     return model;
   }

@@ -79,10 +79,15 @@ export class FailoverEncoder implements Encoder {
   async encode(parts: readonly Part[], options: EncodeOptions): Promise<EncodedInput> {
     let failure: unknown;
     for (const target of this.targets) {
-      if (!target.isUp || (options.forwarded && target === this.upstream)) continue;
+      if (target.degradation !== undefined || (options.forwarded && target === this.upstream)) continue;
+      let encoder = target.encoder;
       try {
-        return await target.encode(parts, options);
+        encoder ??= await target.open();
+        const encoded = await encoder.encode(parts, options);
+        if (target.breaker.failures > 0 && encoder === target.encoder) target.breaker.succeeded();
+        return encoded;
       } catch (error) {
+        target.reportFailure(error, encoder);
         if (this.closing || !isTargetFault(error)) throw error;
         failure ??= error;
       }

@@ -1,7 +1,7 @@
 import { Problem, type ProblemCode } from '../../common/errors.js';
 import { CircuitBreaker } from '../../lib/circuit-breaker.js';
 import type { Logger } from '../../lib/logger.js';
-import type { Degradation, EncodedInput, EncodeOptions, Encoder, Part } from '../encoder.js';
+import type { Degradation, Encoder, Part } from '../encoder.js';
 import { type Target, TargetError } from './target.js';
 
 /** Failures in a row after which the target is probed. */
@@ -24,10 +24,12 @@ export interface FailoverTargetOptions {
  * closed, which frees a GPU, and tried again in the background with growing delays: no request waits for an attempt.
  */
 export class FailoverTarget {
-  private readonly breaker: CircuitBreaker;
+  /** The model there, while it is loaded. */
+  encoder: Encoder | undefined;
+  /** Since when and why the target is down; undefined while it is up. */
+  degradation: Degradation | undefined;
+  readonly breaker: CircuitBreaker;
   private opening: Promise<Encoder> | undefined;
-  private encoder: Encoder | undefined;
-  private fault: Degradation | undefined;
   private probing = false;
   private closed = false;
   private retryTimer: NodeJS.Timeout | undefined;
@@ -46,16 +48,11 @@ export class FailoverTarget {
 
   /** Whether the target accepts inputs. */
   get isUp(): boolean {
-    return this.fault === undefined;
+    return this.degradation === undefined;
   }
 
   get isReady(): boolean {
     return this.isUp && this.encoder?.isReady === true;
-  }
-
-  /** Since when and why the target is down; undefined while it is up. */
-  get degradation(): Degradation | undefined {
-    return this.fault;
   }
 
   /** Starts the model on the target unless it has been started. @throws the target's error; the target is down then */
@@ -67,17 +64,9 @@ export class FailoverTarget {
     return this.opening;
   }
 
-  /** @throws as `Encoder.encode`, and any error that the target fails with */
-  async encode(parts: readonly Part[], options: EncodeOptions): Promise<EncodedInput> {
-    const encoder = await this.open();
-    try {
-      const encoded = await encoder.encode(parts, options);
-      if (this.breaker.failures > 0 && encoder === this.encoder) this.breaker.succeeded();
-      return encoded;
-    } catch (error) {
-      if (isTargetFault(error) && encoder === this.encoder) this.countFailure(encoder);
-      throw error;
-    }
+  /** Counts a failure of `encoder`, unless it is the fault of the input or the target has another encoder by now. */
+  reportFailure(error: unknown, encoder: Encoder | undefined): void {
+    if (encoder !== undefined && encoder === this.encoder && isTargetFault(error)) this.countFailure(encoder);
   }
 
   /** Unloads the model after `retryMs` unless `isUsed` then; the next input loads it again. */
@@ -132,7 +121,7 @@ export class FailoverTarget {
     if (this.closed) return;
     const reason = error instanceof TargetError ? error.reason : fallbackReason;
     this.options.logger.error({ err: error, device: this.device, reason }, 'the model cannot run on this target');
-    this.fault = { since: new Date(), reason };
+    this.degradation = { since: new Date(), reason };
     if (this.breaker.isClosed) this.breaker.trip();
     this.unload();
     this.scheduleRetry();
@@ -162,7 +151,7 @@ export class FailoverTarget {
     try {
       const encoder = await this.opening;
       await this.probe(encoder);
-      this.fault = undefined;
+      this.degradation = undefined;
       this.options.logger.info({ device: this.device }, 'the model runs on this target again');
       this.options.onChange();
     } catch (error) {

@@ -1,7 +1,6 @@
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { Serializer } from '../../../src/inference/families/unified/serializer.js';
-import { collate } from '../../../src/inference/families/unified/token-sequence.js';
+import { collate, Serializer } from '../../../src/inference/families/unified/serializer.js';
 import { openModel } from '../../../src/models/catalog.js';
 import type { UnifiedManifest } from '../../../src/models/manifest.js';
 

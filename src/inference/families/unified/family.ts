@@ -4,8 +4,8 @@ import type { Model } from '../../../models/catalog.js';
 import type { UnifiedManifest } from '../../../models/manifest.js';
 import type { SessionSettings } from '../../worker/protocol.js';
 import type { Family } from '../family.js';
-import { Serializer } from './serializer.js';
-import { collateMessage, type TokenSequence } from './token-sequence.js';
+import { collateMessage, Serializer } from './serializer.js';
+import type { TokenSequence } from './token-sequence.js';
 import type { UnifiedSetup } from './worker.js';
 
 /**

@@ -8,7 +8,7 @@ import type { Device } from '../../device.js';
 import { ORT_SESSION_OPTIONS } from '../../worker/ort-options.js';
 import type { SessionSettings } from '../../worker/protocol.js';
 import { onFirstDevice, runWorker, type Session } from '../../worker/worker-main.js';
-import { type Batch, collate } from './token-sequence.js';
+import type { Batch } from './token-sequence.js';
 
 /** `workerData` of a thread of this family. */
 export interface UnifiedSetup extends Omit<SessionSettings, 'dtype'> {
@@ -38,13 +38,23 @@ async function openSession(device: Device): Promise<Session<Batch>> {
 }
 
 async function warmUp(session: ort.InferenceSession): Promise<void> {
-  const text = { ids: new Int32Array(8).fill(2), patches: new Uint8Array(0), positions: new Float32Array(0) };
-  const image = {
-    ids: new Int32Array(0),
-    patches: new Uint8Array(16 * bytesPerPatch),
-    positions: new Float32Array(48),
+  const text = plainBatch(8, 0);
+  const image = plainBatch(0, 16);
+  for (const batch of [text, image, text, image]) await infer(session, batch);
+}
+
+/** A batch of one sequence: some text token, repeated, and black patches. */
+function plainBatch(textLength: number, patchCount: number): Batch {
+  return {
+    size: 1,
+    textLength,
+    patchCount,
+    ids: new BigInt64Array(textLength).fill(2n),
+    textMask: new Float32Array(textLength).fill(1),
+    patches: new Uint8Array(patchCount * bytesPerPatch),
+    positions: new Float32Array(patchCount * 3),
+    patchMask: new Float32Array(patchCount).fill(1),
   };
-  for (const sequence of [text, image, text, image]) await infer(session, collate([sequence], bytesPerPatch));
 }
 
 async function infer(session: ort.InferenceSession, batch: Batch): Promise<Float32Array> {

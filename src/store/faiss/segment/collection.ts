@@ -1,7 +1,7 @@
 import {
-  codeOf,
   forEachModality,
   MODALITIES,
+  MODALITY_CODES,
   MODALITY_CODES_END,
   type Modality,
   modalityOfCode,
@@ -200,4 +200,4 @@ export class Collection {
   }
 }
 
-const toSlot = (modality: Modality, row: number): number => row * MODALITY_CODES_END + codeOf(modality);
+const toSlot = (modality: Modality, row: number): number => row * MODALITY_CODES_END + MODALITY_CODES[modality];

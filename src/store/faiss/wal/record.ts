@@ -1,5 +1,5 @@
 import { MAX_ID_BYTES } from '../../../common/item-id.js';
-import { codeOf, modalityOfCode } from '../../../common/modality.js';
+import { MODALITY_CODES, modalityOfCode } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
 import { LIMITS } from '../../limits.js';
 import type { EncodedItem } from '../../validate.js';
@@ -21,8 +21,9 @@ export function encodeUpsert(items: readonly EncodedItem[]): Uint8Array<ArrayBuf
   writer.u32(KIND.upsert).u32(items.length);
   items.forEach((item, i) => {
     const id = ids[i] as Buffer;
-    assert(id.length <= MAX_ID_BYTES && item.metadata.length <= LIMITS.metadataBytes, 'an item over its limits');
-    writer.u16(codeOf(item.modality)).u16(id.length).u32(item.metadata.length);
+    if (id.length > MAX_ID_BYTES || item.metadata.length > LIMITS.metadataBytes)
+      throw new Error('index: an item over its limits');
+    writer.u16(MODALITY_CODES[item.modality]).u16(id.length).u32(item.metadata.length);
     writer.bytes(id).bytes(item.metadata).bytes(item.vector);
   });
   return writer.done();
@@ -100,7 +101,7 @@ class Writer {
   }
 
   done(): Uint8Array<ArrayBuffer> {
-    assert(this.#at === this.#buffer.length, 'an operation of another size than computed');
+    if (this.#at !== this.#buffer.length) throw new Error('index: an operation of another size than computed');
     return this.#buffer;
   }
 }
