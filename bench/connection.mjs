@@ -4,8 +4,8 @@ import net from 'node:net';
 const END_OF_HEADERS = Buffer.from('\r\n\r\n');
 
 /**
- * One connection that is kept open, for one request at a time. Node's own client costs as much as the service's side
- * of HTTP does, and takes it from the same cores; this one sends and reads the little that a measurement needs.
+ * A keep-alive connection for one request at a time. Node's own client costs as much CPU time as the HTTP of the
+ * service does, on the same cores; this one sends and parses only what a measurement needs.
  */
 export class Connection {
   static async open(url) {
@@ -24,7 +24,7 @@ export class Connection {
     socket.on('close', () => this.fail(new Error('The server closed the connection.')));
   }
 
-  /** @param body a string, or pieces of a file */
+  /** @param body a string, or chunks of bytes */
   post({ path, type, body }) {
     const pieces = typeof body === 'string' ? [Buffer.from(body)] : [body].flat();
     const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
@@ -35,7 +35,7 @@ export class Connection {
     for (const piece of pieces) this.socket.write(piece);
     this.socket.uncork();
     this.chunks = [];
-    this.missing = undefined;
+    this.remaining = undefined;
     return new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
   }
 
@@ -45,24 +45,24 @@ export class Connection {
 
   receive(chunk) {
     this.chunks.push(chunk);
-    if (this.missing === undefined) this.readHead();
-    else this.missing -= chunk.length;
-    if (this.missing !== 0) return;
+    if (this.remaining === undefined) this.readHead();
+    else this.remaining -= chunk.length;
+    if (this.remaining !== 0) return;
     this.resolve({ status: this.status, body: Buffer.concat(this.chunks) });
   }
 
-  /** Leaves in `chunks` what is of the body. */
+  /** Parses the headers, and leaves the start of the body in `chunks`. */
   readHead() {
     const received = Buffer.concat(this.chunks);
     const end = received.indexOf(END_OF_HEADERS);
     if (end < 0) return;
     const head = received.toString('latin1', 0, end);
     const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
-    if (length === undefined) return this.fail(new Error(`A reply without content-length: ${head}`));
+    if (length === undefined) return this.fail(new Error(`The reply has no content-length: ${head}`));
     this.status = Number(head.slice(9, 12));
     const body = received.subarray(end + END_OF_HEADERS.length);
     this.chunks = [body];
-    this.missing = Number(length) - body.length;
+    this.remaining = Number(length) - body.length;
   }
 
   fail(error) {

@@ -1,17 +1,17 @@
 import http from 'node:http';
 import { Connection } from './connection.mjs';
 
-/** Latencies and throughput of one run. */
+/** Throughput and latency percentiles of one run. */
 export function summarise(latenciesMs, seconds) {
   const sorted = Float64Array.from(latenciesMs).sort();
-  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+  const at = (fraction) => sorted[Math.min(sorted.length - 1, Math.floor(fraction * sorted.length))];
   return { perSecond: sorted.length / seconds, p50Ms: at(0.5), p99Ms: at(0.99), count: sorted.length };
 }
 
 /**
- * Keeps `concurrency` requests under way for `seconds` over connections that stay open.
- * @param next gives each request: {path, type, body}; a body may be given in pieces
- * @param check may look at a reply's JSON; what it throws ends the run
+ * Keeps `concurrency` requests in flight for `seconds`, over keep-alive connections.
+ * @param next returns the next request: {path, type, body}; a body may be a list of chunks
+ * @param check receives each request and the JSON of its reply; an error it throws ends the run
  */
 export async function load(url, { concurrency, seconds, next, check }) {
   const connections = await Promise.all(Array.from({ length: concurrency }, () => Connection.open(url)));
@@ -33,6 +33,7 @@ export async function load(url, { concurrency, seconds, next, check }) {
   return summarise(latenciesMs, (performance.now() - start) / 1000);
 }
 
+/** One request through Node's own client. @returns {status, body} */
 export function post(url, agent, { path, type, body }) {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': type, 'content-length': Buffer.byteLength(body) };

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const START_ATTEMPTS = 1200;
 const PAUSE_MS = 50;
 
-/** Starts a server that listens on `port`; resolves when it answers. */
+/** Starts another server on `port`. Resolves when it answers. */
 export async function startPeer(port, command, ...args) {
   const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   const url = `http://127.0.0.1:${port}`;
@@ -19,5 +19,5 @@ export async function startPeer(port, command, ...args) {
     if (child.exitCode !== null) break;
     if (await fetch(url).catch(() => undefined)) return { url, pid: child.pid, stop };
   }
-  throw new Error(`the peer does not start: ${command} ${args.join(' ')}`);
+  throw new Error(`The server does not start: ${command} ${args.join(' ')}`);
 }

@@ -1,5 +1,5 @@
 /**
- * Uniform numbers in [0, 1) that are the same in every run. Source: mulberry32 by Tommy Ettinger.
+ * A generator of uniform numbers in [0, 1), the same in every run. Source: mulberry32 by Tommy Ettinger.
  *
  * @param {number} seed
  * @returns {() => number}

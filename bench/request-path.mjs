@@ -94,14 +94,14 @@ class Thread {
     await this.post('Debugger.enable');
     await this.post('Runtime.evaluate', { expression: 'globalThis.firstCalls = {}' });
     for (const { file, scriptId, start, end } of calls) {
-      const place = await placesIn(file);
-      const range = { start: place(scriptId, start), end: place(scriptId, end), restrictToFunction: true };
+      const locationAt = await locationsIn(file);
+      const range = { start: locationAt(scriptId, start), end: locationAt(scriptId, end), restrictToFunction: true };
       const { locations } = await this.post('Debugger.getPossibleBreakpoints', range);
       if (locations.length === 0) continue;
       const condition = `firstCalls[${JSON.stringify(file)}] ??= performance.timeOrigin + performance.now(), false`;
       const [{ scriptId: script, lineNumber, columnNumber }] = locations;
       const location = { scriptId: script, lineNumber, columnNumber };
-      // Two functions can begin at the same place.
+      // Two functions can begin at the same location.
       await this.post('Debugger.setBreakpoint', { location, condition }).catch(() => {});
     }
   }
@@ -117,7 +117,7 @@ class Thread {
 const keyOf = ({ file, start, end }) => `${file}:${start}-${end}`;
 
 /** Turns an offset in a file of the build into a location of the inspector's protocol. */
-async function placesIn(file) {
+async function locationsIn(file) {
   const text = await readFile(new URL(file, BUILD), 'utf8');
   return (scriptId, offset) => {
     const before = text.slice(0, offset).split('\n');

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-/** The service as users run it, in a process of its own, without its caches. */
+/** Starts the service in a process of its own, without its caches. Resolves when it is ready. */
 export async function startService(settings = {}) {
   const dataDir = await mkdtemp(path.join(tmpdir(), 'onespace-bench-'));
   const defaults = { PORT: '0', LOG_LEVEL: 'error', CACHE_MB: '0', CACHE_DISK_MB: '0', DATA_DIR: dataDir };
@@ -19,7 +19,7 @@ export async function startService(settings = {}) {
       const found = /ready .*(http:\/\/\S+)/.exec(line)?.[1];
       if (found) resolve(found);
     });
-    child.once('exit', () => reject(new Error('the service ended before it was ready; is it built (npm run build)?')));
+    child.once('exit', () => reject(new Error('The service ended before it was ready. Build it first: npm run build')));
   });
   const stop = async (signal = 'SIGTERM') => {
     const exit = once(child, 'exit');

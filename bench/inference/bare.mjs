@@ -1,7 +1,6 @@
 /**
- * The loop that a service can at best equal: decode and ONNX Runtime in one process, no HTTP, no queue,
- * batches of the best size, decoding of the next inputs under the inference of the current ones.
- * Prints items per second, and per second of decoding and of inference alone.
+ * The bare loop, the upper bound for a service: decoding and ONNX Runtime in one process, without HTTP or a queue, in
+ * batches of the best size. The next inputs are decoded during the inference of the current ones.
  */
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
@@ -16,7 +15,7 @@ import { openModel } from '../../dist/src/models/catalog.js';
 
 const threads = availableParallelism();
 
-/** One batch after another on a thread of its own, as the main one decodes. */
+/** Inference in a thread of its own, one batch after another, so that the main thread can decode. */
 if (workerData?.graphPath) {
   const session = await ort.InferenceSession.create(workerData.graphPath, {
     intraOpNumThreads: threads,
@@ -35,7 +34,7 @@ if (workerData?.graphPath) {
   });
 }
 
-/** Opens what every measurement needs. */
+/** Opens the bundled model. @returns the steps of the loop, each to be measured alone or together */
 export async function openBare() {
   const model = await openModel('onespace-mini', { MODELS_DIR: '', DTYPE: 'fp32' });
   const serializer = await Serializer.open(model.manifest, path.join(model.dir, model.manifest.tokenizer));
@@ -68,7 +67,7 @@ export async function openBare() {
   return { decode, tokenize, infer, close: () => worker.terminate() };
 }
 
-/** Items a second of `prepare` and `infer`, the next batch prepared while the current one runs. */
+/** Items per second of `prepare` and `infer`, the next batch being prepared while the current one runs. */
 export async function pipeline(prepare, infer, batchSize, seconds) {
   const batch = () => Promise.all(Array.from({ length: batchSize }, prepare));
   let ready = await batch();
@@ -83,7 +82,7 @@ export async function pipeline(prepare, infer, batchSize, seconds) {
   return count / ((performance.now() - start) / 1000);
 }
 
-/** Calls a second of `task`, `width` at a time. */
+/** Calls of `task` per second, `width` at a time. */
 export async function rate(task, width, seconds) {
   let count = 0;
   const start = performance.now();

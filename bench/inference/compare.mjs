@@ -1,7 +1,7 @@
-/** Sends the same requests to several servers, one after another in one run, and prints what each did. */
+/** Sends the same requests to several servers, one server after another in one run, and prints the results. */
 import { load } from '../load.mjs';
 import { printTable } from '../table.mjs';
-import { unlikeAnyOther } from './workloads.mjs';
+import { uniqueFile } from './workloads.mjs';
 
 export const textRequest = (words) => () => ({
   path: '/embed/text',
@@ -11,12 +11,12 @@ export const textRequest = (words) => () => ({
 export const imageRequest = (file) => () => ({
   path: '/embed/image',
   type: 'image/jpeg',
-  body: unlikeAnyOther(file, 'image/jpeg'),
+  body: uniqueFile(file, 'image/jpeg'),
 });
 
 /**
- * @param servers how each is started, by name; the first is compared with the others
- * @param workloads what makes the requests of each, used round and round
+ * @param servers functions that start each server, by name; the first is compared with the others
+ * @param workloads named lists of functions that make a request, used in a cycle
  */
 export async function compare({ servers, workloads, seconds, concurrencies = [1, 64] }) {
   const rows = [];

@@ -1,12 +1,12 @@
 /**
- * What a request costs as the work grows: length of a text, frames of a clip, requests at once, session threads.
+ * The cost of a request by length of a text, frames of a video, concurrency and number of session threads.
  *
  *   node bench/inference/growth.mjs [--seconds 3]
  *
- * The sketch: the model's blocks take 9.4 MFLOP a token, so a lone text of 64 tokens is 0.6 GFLOP, some 6 ms on
- * two cores, and cost grows in proportion to tokens (attention matters from hundreds on). HTTP adds 0.25 ms of one
- * core and two hand-overs between threads. More requests at once raise throughput until the cores are full; more
- * session threads than cores only take turns.
+ * Estimate: the blocks of the model take 9.4 MFLOP per token, so one text of 64 tokens is 0.6 GFLOP, about 6 ms on two
+ * cores, and the cost is proportional to the tokens (attention matters from hundreds on). HTTP adds 0.25 ms of one core
+ * and two messages between threads. More requests at once raise throughput until the cores are busy; more session
+ * threads than cores gain nothing.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -38,8 +38,8 @@ async function medianMs(task) {
   return times.sort((a, b) => a - b)[Math.floor(times.length / 2)];
 }
 
-/** A clip of so many frames of 64x64, as the serialiser leaves it. */
-function clip(frames) {
+/** The token sequence of a video of `frames` frames of 64x64 pixels. */
+function videoSequence(frames) {
   const count = frames * PATCHES;
   const positions = Float32Array.from({ length: 3 * count }, (_, i) => (i % 3 === 0 ? Math.floor(i / 48) / 4 : 0.5));
   return { ids: new Int32Array(0), patches: new Uint8Array(count * 768).fill(127), positions };
@@ -63,7 +63,7 @@ async function lengths() {
     });
   }
   for (const frames of [1, 2, 4, 8, 16, 32]) {
-    const sequence = clip(frames);
+    const sequence = videoSequence(frames);
     const callMs = await medianMs(() => bare.infer([sequence]));
     rows.push({ input: `${frames} frames, ${frames * PATCHES} patches`, 'bare call ms': callMs });
   }

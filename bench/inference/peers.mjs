@@ -1,11 +1,11 @@
 /**
- * The same requests to this service and to peers, in one run.
+ * The same requests to this service and to other servers, in one run.
  *
  *   node bench/inference/peers.mjs [--seconds 5]
  *
  * article: FastAPI and PyTorch, one request = one forward pass (bench/peers/article.py; needs Debian's
- * python3-torch, python3-fastapi, python3-uvicorn and python3-pil). The sketch: both do the same
- * arithmetic, so what differs is batching, what blocks what, and the runtime.
+ * python3-torch, python3-fastapi, python3-uvicorn and python3-pil). Both
+ * compute the same model, so the difference is batching, what blocks the event loop, and the runtime.
  */
 import { parseArgs } from 'node:util';
 import { startPeer } from '../peer.mjs';

@@ -1,22 +1,22 @@
 /**
- * Many mixed requests, some of whose clients hang up: is every reply its own input's, and does memory stay flat?
+ * Many mixed requests, some of which their clients abort: is every reply that of its own input, and is memory stable?
  *
  *   node bench/inference/soak.mjs --requests 20000               memory
- *   node bench/inference/soak.mjs --requests 50000 --hang-ups    replies, as one client in twenty hangs up
+ *   node bench/inference/soak.mjs --requests 50000 --hang-ups    replies, while one client in twenty aborts
  *
- * Each input's reference vector is asked for first, alone. Then the inputs come in random order and together;
- * every reply must equal its reference (padding and batching may move the last bits, hence 1e-4). Memory is measured
- * from the end of a warm-up of as many requests more. The sketch: a reply is 3 kB and a queued picture 50 kB, so 64
- * under way are some MB: growth beyond the warm-up's buffers and compiled code is a leak.
+ * The reference vector of each input is embedded first, alone. Then the inputs are sent in random order and
+ * concurrently; every reply must equal its reference (padding and batching may change the last bits, hence 1e-4).
+ * Memory is measured after a warm-up. Estimate: a reply is 3 kB and a queued image 50 kB, so 64 requests in flight are a
+ * few MB: growth beyond the buffers and compiled code of the warm-up is a leak.
  */
 import http from 'node:http';
 import { parseArgs } from 'node:util';
 import { post } from '../load.mjs';
 import { random } from '../random.mjs';
-import { residentMB } from '../resident.mjs';
+import { residentMB } from '../resident-memory.mjs';
 import { startService } from '../service.mjs';
 import { printTable } from '../table.mjs';
-import { clips, jpegs, texts } from './workloads.mjs';
+import { jpegs, texts, videos } from './workloads.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -41,7 +41,7 @@ const inputs = [
   ...texts(60, 20).map(text),
   ...(await jpegs(256, 192)).map(image),
   ...(await jpegs(300, 300)).map(image),
-  ...(await clips({ seconds: 2, size: '320x240' })).map(video),
+  ...(await videos({ seconds: 2, size: '320x240' })).map(video),
 ];
 
 const service = await startService();
@@ -54,7 +54,7 @@ const embed = async (input) => {
 const references = [];
 for (const input of inputs) references.push(await embed(input));
 
-/** Sends a request and goes away before, or just as, its reply comes. */
+/** Sends a request and destroys its connection before, or during, the reply. */
 function hangUp(input, afterMs) {
   return new Promise((resolve) => {
     const request = http.request(new URL(input.path, service.url), {
@@ -73,7 +73,7 @@ const next = random(7);
 const counts = { answered: 0, 'hung up': 0, wrong: 0 };
 let worst = 0;
 
-/** One input, picked at random: its reply is compared, or its client goes away. */
+/** Sends a random input; compares its reply with the reference, or aborts it. */
 async function sendOne() {
   const i = Math.floor(next() * inputs.length);
   if (next() < HANG_UPS) {
@@ -88,7 +88,7 @@ async function sendOne() {
   if (!(off <= TOLERANCE)) counts.wrong++;
 }
 
-/** Sends so many, `CONCURRENCY` under way. */
+/** Sends `count` requests, `CONCURRENCY` at a time. */
 async function send(count) {
   let sent = 0;
   const worker = async () => {
@@ -113,13 +113,13 @@ printTable("Replies checked against their references, the warm-up's too", [
 ]);
 printTable('Memory after the warm-up', memory);
 const metrics = await (await fetch(`${service.url}/metrics`)).text();
-const waiting = Number(/^onespace_queue_length\{[^}]*} (\d+)/m.exec(metrics)[1]);
+const queued = Number(/^onespace_queue_length\{[^}]*} (\d+)/m.exec(metrics)[1]);
 const growth = memory.at(-1)['resident MB'] / memory[0]['resident MB'] - 1;
 printTable('Targets', [
-  { target: 'wrong replies', wanted: '0', is: counts.wrong },
-  { target: 'waiting at the end', wanted: '0', is: waiting },
-  { target: 'growth of memory', wanted: `< ${100 * MAX_GROWTH} %`, is: `${(100 * growth).toFixed(1)} %` },
+  { target: 'wrong replies', required: '0', measured: counts.wrong },
+  { target: 'inputs still queued at the end', required: '0', measured: queued },
+  { target: 'growth of memory', required: `< ${100 * MAX_GROWTH} %`, measured: `${(100 * growth).toFixed(1)} %` },
 ]);
 agent.destroy();
 await service.stop();
-process.exit(counts.wrong === 0 && waiting === 0 && growth < MAX_GROWTH ? 0 : 1);
+process.exit(counts.wrong === 0 && queued === 0 && growth < MAX_GROWTH ? 0 : 1);

@@ -1,18 +1,18 @@
 /**
- * How near the service comes to what the machine can do, side by side in one run.
+ * The throughput of the service beside the most that the machine can do, in one run.
  *
  *   node bench/inference/throughput.mjs [--seconds 5] [--only text]
  *
- * The sketch. The bundled model has 4.7 M weights in its blocks: 9.4 MFLOP a token and layer stack, so 8 tokens
- * are 75 MFLOP and 16 patches 150 MFLOP; two cores that sustain 60 GFLOP/s each do 1,600 texts or 800 images a
- * second. A 12-megapixel JPEG costs its entropy decoding whatever is done after (about 50 ms of one core, 40 a
- * second on two); 300 frames of 720p h264 about 0.4 s of one core. So text is bound by the model, media by the
- * decoder, and HTTP (0.2 ms of one core a request) must hide in between: on two cores it cannot be free for texts.
+ * Estimate: the bundled model has 4.7 M weights in its blocks, 9.4 MFLOP per token, so 8 tokens are 75 MFLOP and 16
+ * patches 150 MFLOP; two cores that sustain 60 GFLOP/s each do 1,600 texts or 800 images per second. A 12-megapixel JPEG
+ * costs its entropy decoding at any output size (about 50 ms of one core, 40 per second on two); 300 frames of 720p
+ * H.264 about 0.4 s of one core. So texts are bound by the model and media by the decoder. HTTP costs 0.2 ms of one core
+ * per request, which texts on two cores cannot hide.
  *
- * service: over HTTP, the load generator on the same cores. bare: decode and ONNX Runtime in one process, best
- * batch, no HTTP. limit: the slower of decoding alone and inference alone, each with every core to itself.
- * HTTP alone: time of a core that a request costs Fastify with nothing behind it and the load generator together.
- * bound: what is left of the bare loop's rate when each input costs that too.
+ * service: over HTTP, with the load generator on the same cores. bare: the bare loop (bare.mjs), at its best batch size.
+ * limit: the slower of decoding alone and inference alone, each with all cores.
+ * HTTP alone: CPU time of a request in Fastify with an empty handler and in the load generator, together.
+ * bound: the rate of the bare loop when each input costs that CPU time too.
  */
 
 import { createHash } from 'node:crypto';
@@ -25,7 +25,7 @@ import { startPeer } from '../peer.mjs';
 import { startService } from '../service.mjs';
 import { printTable } from '../table.mjs';
 import { openBare, pipeline, rate } from './bare.mjs';
-import { clips, jpegs, texts, unlikeAnyOther } from './workloads.mjs';
+import { jpegs, texts, uniqueFile, videos } from './workloads.mjs';
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '5' }, only: { type: 'string', default: '' } },
@@ -33,7 +33,7 @@ const { values } = parseArgs({
 const SECONDS = Number(values.seconds);
 const CONCURRENCIES = [1, 8, 64];
 const HTTP_ALONE_PORT = 18124;
-/** Inputs of one call of the bare loop; the best of several tried. */
+/** Batch sizes of the bare loop; the best one counts. */
 const BATCH = { text: [16, 64], image: [8, 16], video: [2, 4] };
 
 const cycle = (items) => {
@@ -42,7 +42,7 @@ const cycle = (items) => {
 };
 
 const textRequest = (text) => ({ path: '/embed/text', type: 'application/json', body: JSON.stringify({ text }) });
-const fileRequest = (route, type) => (file) => ({ path: `/embed/${route}`, type, body: unlikeAnyOther(file, type) });
+const fileRequest = (route, type) => (file) => ({ path: `/embed/${route}`, type, body: uniqueFile(file, type) });
 
 async function makeWorkloads() {
   const all = [
@@ -55,12 +55,12 @@ async function makeWorkloads() {
       make: () => jpegs(4000, 3000),
       request: fileRequest('image', 'image/jpeg'),
     },
-    { name: 'MP4, 10 s of 720p', kind: 'video', make: clips, request: fileRequest('video', 'video/mp4') },
+    { name: 'MP4, 10 s of 720p', kind: 'video', make: videos, request: fileRequest('video', 'video/mp4') },
   ];
   return all.filter(({ name }) => name.includes(values.only));
 }
 
-/** The bare loop's best rate, and the limit: the slower of its two halves alone. */
+/** The best rate of the bare loop, and the limit: the slower of decoding alone and inference alone. */
 async function measureBare(bare, { kind, items }, folder) {
   const next = cycle(await uploads(kind, items, folder));
   const prepare = kind === 'text' ? async () => bare.tokenize(next()) : () => bare.decode(next());
@@ -74,7 +74,7 @@ async function measureBare(bare, { kind, items }, folder) {
   return { best, limit: Math.min(infer, decode) };
 }
 
-/** Inputs as the decoders take them: videos in files, as an upload leaves them. */
+/** Inputs in the form of received uploads: images in memory, videos in files. */
 async function uploads(kind, items, folder) {
   if (kind === 'text') return items;
   return Promise.all(
@@ -102,7 +102,7 @@ async function measureService(url, { request, items }) {
   return runs;
 }
 
-/** Milliseconds of a core that one request costs when nothing is computed, on both sides of the connection. */
+/** CPU time of one request with an empty handler, in ms, on both sides of the connection. */
 async function measureHttpAlone({ request, items }) {
   const { url, stop } = await startPeer(
     HTTP_ALONE_PORT,
@@ -166,5 +166,5 @@ for (const workload of await makeWorkloads()) {
   console.error(`${workload.name}: done`);
 }
 printTable('Throughput', rows);
-printTable('What HTTP leaves of it', bounds);
+printTable('Throughput that HTTP leaves', bounds);
 await rm(folder, { recursive: true });

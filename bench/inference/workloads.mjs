@@ -1,4 +1,4 @@
-/** What the benchmark embeds: made here, the same every time, no two inputs alike (nothing may come from a cache). */
+/** Inputs of the benchmarks: generated, the same in every run, and all different, so that no cache can answer. */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -20,19 +20,19 @@ export function texts(tokens, count, seed = tokens) {
   );
 }
 
-/** Photo-like JPEGs: smooth shapes under noise, so that they compress and decode like camera pictures. */
+/** Photo-like JPEGs: smooth shapes under noise, which compress and decode like photographs. */
 export async function jpegs(width, height) {
   const make = async (_, i) => {
     const next = random(i + 1);
     const small = Uint8Array.from({ length: 48 * 36 * 3 }, () => next() * 256);
-    const base = sharp(small, { raw: { width: 48, height: 36, channels: 3 } }).resize(width, height, {
+    const shapes = sharp(small, { raw: { width: 48, height: 36, channels: 3 } }).resize(width, height, {
       kernel: 'cubic',
     });
     const grain = {
       create: { width, height, channels: 3, background: 'grey', noise: { type: 'gaussian', mean: 128, sigma: 20 } },
     };
     const noise = await sharp(grain).png({ compressionLevel: 0 }).toBuffer();
-    return base
+    return shapes
       .composite([{ input: noise, blend: 'soft-light' }])
       .jpeg({ quality: 88 })
       .toBuffer();
@@ -40,8 +40,8 @@ export async function jpegs(width, height) {
   return Promise.all(Array.from({ length: VARIANTS }, make));
 }
 
-/** Four clips of h264; ten seconds of 720p, as a phone would send them, if nothing else is asked for. */
-export async function clips({ seconds = 10, size = '1280x720' } = {}) {
+/** Four H.264 videos, by default ten seconds of 720p, like those of a phone. */
+export async function videos({ seconds = 10, size = '1280x720' } = {}) {
   const folder = await mkdtemp(path.join(tmpdir(), 'onespace-bench-'));
   const make = async (_, i) => {
     const file = path.join(folder, `${i}.mp4`);
@@ -59,11 +59,11 @@ export async function clips({ seconds = 10, size = '1280x720' } = {}) {
 let sent = 0;
 
 /**
- * The same few files over and over would be computed once for all who wait. A number after the end of a JPEG, or in
- * an empty box at the end of an MP4, makes each a file of its own that decodes to the same pictures.
- * @returns the file in two pieces
+ * Makes a file unique, because concurrent requests with the same file are computed once: appends a number after the end
+ * of a JPEG, or in a `free` box at the end of an MP4. It decodes to the same frames.
+ * @returns the file in two chunks
  */
-export function unlikeAnyOther(file, type) {
+export function uniqueFile(file, type) {
   const tail = Buffer.alloc(16);
   if (type === 'video/mp4') tail.writeUInt32BE(tail.length);
   tail.write('free', 4);

@@ -1,6 +1,6 @@
-"""The design this project grew from, as a peer: FastAPI and PyTorch, everything in the one event loop, one
-request = one forward pass. Same architecture as the bundled model (its training code), same input sizes; the
-weights are the training checkpoint's where there is one, else random: speed does not depend on them.
+"""A server to compare with: FastAPI and PyTorch in one event loop, one forward pass per request. It has the
+architecture (from the training code) and the input sizes of the bundled model; the weights are those of the training
+checkpoint where there is one, or else random, because speed does not depend on them.
 
     apt-get install python3-torch python3-fastapi python3-uvicorn python3-pil
     python3 bench/peers/article.py 8123
@@ -44,16 +44,16 @@ async def embed_text(request: Request):
 
 @app.post("/embed/image")
 async def embed_image(request: Request):
-    picture = Image.open(io.BytesIO(await request.body())).convert("RGB")
-    scale = SIDE / max(picture.size)
-    width, height = (max(PATCH, round(side * scale / PATCH) * PATCH) for side in picture.size)
-    pixels = np.asarray(picture.resize((width, height), Image.BICUBIC))
+    image = Image.open(io.BytesIO(await request.body())).convert("RGB")
+    scale = SIDE / max(image.size)
+    width, height = (max(PATCH, round(side * scale / PATCH) * PATCH) for side in image.size)
+    pixels = np.asarray(image.resize((width, height), Image.BICUBIC))
     rows, columns = height // PATCH, width // PATCH
     patches = pixels.reshape(rows, PATCH, columns, PATCH, 3).transpose(0, 2, 1, 3, 4).reshape(1, rows * columns, -1)
     longer = max(rows, columns)
-    places = [[0, (r + 0.5) / longer, (c + 0.5) / longer] for r in range(rows) for c in range(columns)]
+    positions = [[0, (r + 0.5) / longer, (c + 0.5) / longer] for r in range(rows) for c in range(columns)]
     with torch.no_grad():
-        return reply(model.pixels(torch.from_numpy(patches.copy()), torch.tensor([places])), "image")
+        return reply(model.pixels(torch.from_numpy(patches.copy()), torch.tensor([positions])), "image")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-/** Fastify with nothing behind it: reads a body, answers with a vector that is always the same. */
+/** Fastify with an empty handler: reads a body, answers with a constant vector. */
 import Fastify from 'fastify';
 
 const reply = {

@@ -1,5 +1,5 @@
 /**
- * CLIP behind Fastify as its guides show it: one process, one request = one forward pass.
+ * CLIP behind Fastify, as the guides of transformers.js show it: one process, one forward pass per request.
  *
  *   node bench/peers/transformers.mjs FOLDER PORT
  */

@@ -1,13 +1,12 @@
 /**
- * What the approximate indexes cost and keep, against exact search on the same rows.
+ * Latency, recall and memory of the approximate indexes, against exact search on the same rows.
  *
  *   node bench/store/approximate.mjs [rows]        (default: 100000)
  *
- * Back of the envelope, 256 dimensions: exact search keeps 1,024 bytes a row in memory. SQ8 keeps
- * 256; PCA to 64 dimensions 256; HNSW32 keeps the 1,024 and about 64 links of 4 bytes, 1,280. The
- * work of a query falls in proportion for PCA and to some thousand comparisons for HNSW; for SQ8
- * it stays. Whatever is proposed is scored again from the vectors on disk: 128 reads of 1 kB from
- * the page cache, about 0.3 ms.
+ * Estimate for 256 dimensions: exact search keeps 1,024 bytes per row in memory, SQ8 256, PCA to 64 dimensions 256,
+ * and HNSW32 the 1,024 and about 64 neighbour ids of 4 bytes, 1,280. The work of a query falls in proportion for PCA and
+ * to some thousand inner products for HNSW; for SQ8 it stays. Candidates are scored again from the vectors on disk: 128
+ * reads of 1 kB from the page cache, about 0.3 ms.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -47,14 +46,14 @@ async function measure(dir, kind) {
   const store = await open(dir, kind, reports);
   await store.idle();
   const times = [];
-  const top = [];
+  const topK = [];
   for (const vector of queries(QUERIES)) {
     const start = performance.now();
-    top.push((await store.search(vector, { k: K })).map(({ id }) => id));
+    topK.push((await store.search(vector, { k: K })).map(({ id }) => id));
     times.push(performance.now() - start);
   }
   await store.close();
-  return { times, top, report: reports[0] };
+  return { times, topK, report: reports[0] };
 }
 
 const rows = Number(process.argv[2] ?? 100_000);
@@ -64,14 +63,14 @@ try {
   const exact = await measure(dir, undefined);
   const table = {};
   for (const kind of [undefined, 'hnsw', 'sq8', 'pca']) {
-    const { times, top, report } = kind === undefined ? exact : await measure(dir, kind);
-    const found = top.reduce((sum, ids, i) => sum + ids.filter((id) => exact.top[i].includes(id)).length, 0);
+    const { times, topK, report } = kind === undefined ? exact : await measure(dir, kind);
+    const found = topK.reduce((sum, ids, i) => sum + ids.filter((id) => exact.topK[i].includes(id)).length, 0);
     table[kind ?? 'exact'] = {
       'query p50, ms': quantile(times, 0.5).toFixed(1),
       'query p99, ms': quantile(times, 0.99).toFixed(1),
       'recall@10': (found / (K * QUERIES)).toFixed(3),
       'recall@10 as reported': report?.recallAt10.toFixed(3) ?? '1',
-      'bytes a row': Math.round(report ? report.bytes / report.rows : 4 * DIM),
+      'bytes per row': Math.round(report ? report.bytes / report.rows : 4 * DIM),
       'built in, s': report ? (report.buildMs / 1000).toFixed(1) : '0',
     };
   }

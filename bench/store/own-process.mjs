@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 const SELF = fileURLToPath(import.meta.url);
 
-/** Runs a module's default export in a process of its own, so that memory and threads are its own too. */
+/** Runs the default export of a module in a separate process, so that its memory and threads are measured alone. */
 export function inOwnProcess(module, ...args) {
   return new Promise((resolve, reject) => {
     const child = fork(SELF, [new URL(module, import.meta.url).href, JSON.stringify(args)]);

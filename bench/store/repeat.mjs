@@ -1,4 +1,4 @@
-/** Calls `run` for some seconds. @returns the time of each call in ms, and of all in seconds */
+/** Calls `run(i)` repeatedly for `seconds`. @returns the time of each call in ms, and the total in seconds */
 export function repeat(seconds, run) {
   const timesMs = [];
   const start = performance.now();

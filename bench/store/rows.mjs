@@ -1,6 +1,6 @@
 import { embeddings } from './vectors.mjs';
 
-/** What is stored: the n-th vector has the id, the modality and the metadata of row n, on every side. */
+/** The stored rows: every side gives the n-th vector the same id, modality and metadata. */
 export const MODALITY = 'image';
 export const idOf = (row) => `item-${row}`;
 export const rowOf = (id) => Number(id.slice('item-'.length));
@@ -8,7 +8,7 @@ export const metadataOf = (row) => ({ row, hundredth: row % 100 });
 /** Selects 1 % of the rows. */
 export const FILTER = { hundredth: 7 };
 
-/** The rows `from` to `until`, in batches of {row, vector}. */
+/** The rows from `from` up to `until`, in batches of {row, vector}. */
 export function* batches(from, until, size) {
   let batch = [];
   let row = -1;
@@ -22,5 +22,5 @@ export function* batches(from, until, size) {
   }
 }
 
-/** A vector as JSON, with the nine digits that tell every float32 from the next. */
+/** A vector as JSON, with the nine digits that identify a float32. */
 export const toJson = (vector) => `[${Array.from(vector, (value) => value.toPrecision(9)).join()}]`;

@@ -1,6 +1,6 @@
 import { random } from '../random.mjs';
 
-/** The vectors of the benches: the same in every process, without a file between them. */
+/** The vectors of the benchmarks: generated, so that every process has the same ones without a file. */
 export const DIM = 256;
 
 /** Uniform numbers in [-0.5, 0.5). */
@@ -17,10 +17,10 @@ export function unitVector(random) {
   return vector.map((value) => value / norm);
 }
 
-/** Clustered like embeddings are: around one of 1,000 centres, which are the same for every seed. */
+/** Vectors clustered like embeddings: around one of 1,000 centres, which are the same for every seed. */
 export function* embeddings(count, seed = 1) {
-  const placing = randomFrom(0);
-  const centres = Array.from({ length: 1000 }, () => unitVector(placing));
+  const centreRandom = randomFrom(0);
+  const centres = Array.from({ length: 1000 }, () => unitVector(centreRandom));
   const random = randomFrom(seed);
   for (let i = 0; i < count; i++) {
     const centre = centres[Math.floor((random() + 0.5) * centres.length)];
@@ -31,10 +31,10 @@ export function* embeddings(count, seed = 1) {
   }
 }
 
-/** Near the same centres as what is stored, and none of it. */
+/** Vectors near the same centres as the stored ones, and different from them. */
 export const queries = (count) => [...embeddings(count, 2)];
 
-/** The q-th quantile of some times. */
+/** The q-th quantile, q in [0, 1). */
 export function quantile(times, q) {
   const sorted = [...times].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];

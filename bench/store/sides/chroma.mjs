@@ -11,7 +11,7 @@ const COLLECTIONS = '/api/v2/tenants/default_tenant/databases/default_database/c
 const BATCH_ROWS = 1000;
 const require = createRequire(new URL('../../../test/store/chroma/server/package.json', import.meta.url));
 
-/** The command of the Chroma server that the tests use; nothing where it is not installed. */
+/** The command of the Chroma server that the tests use; undefined where it is not installed. */
 export function chromaCommand() {
   try {
     return path.resolve(path.dirname(require.resolve('chromadb')), '../cli.mjs');
@@ -35,7 +35,7 @@ async function start(dir) {
   return startPeer(port, process.execPath, chromaCommand(), ...args);
 }
 
-/** A Chroma server with one collection: a graph (HNSW) that finds nearly the nearest. */
+/** A Chroma server with one collection, which it searches approximately by an HNSW graph. */
 export function chroma(efSearch) {
   let collection;
   const insert = (batch) => {
@@ -56,8 +56,8 @@ export function chroma(efSearch) {
         return JSON.parse(body);
       };
       try {
-        const wanted = { name: 'bench', configuration: { hnsw: { space: 'ip', ef_search: efSearch } } };
-        const { id } = await send({ path: COLLECTIONS, type, body: JSON.stringify(wanted) });
+        const settings = { name: 'bench', configuration: { hnsw: { space: 'ip', ef_search: efSearch } } };
+        const { id } = await send({ path: COLLECTIONS, type, body: JSON.stringify(settings) });
         collection = `${COLLECTIONS}/${id}`;
         for (const batch of batches(0, rows, BATCH_ROWS)) await send(insert(batch));
         return server;

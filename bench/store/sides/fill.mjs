@@ -4,7 +4,7 @@ import { batches, idOf, MODALITY, metadataOf } from '../rows.mjs';
 const BATCH_ROWS = 1000;
 const ignore = () => {};
 
-/** Makes the index folder of a service that is not running; one that is not exact is built to its end. */
+/** Writes the index folder of a service that is not running, its approximate index included. */
 export default async function fill(dir, binding, rows, index) {
   const logger = { info: ignore, warn: console.error, error: console.error };
   const options = { dir, binding, logger };

@@ -7,25 +7,25 @@ import { idOf, MODALITY, metadataOf, toJson } from '../rows.mjs';
 
 const type = 'application/json';
 const POLL_MS = 100;
-/** The delay is measured with a timer of 10 ms, and told with them. */
+/** The metric measures the delay with a timer of 10 ms, and includes them. */
 const LOOP_TIMER_MS = 10;
 const model = JSON.parse(await readFile(new URL('../../../models/onespace-mini/model.json', import.meta.url), 'utf8'));
 
-/** The service with its default settings, or with another kind of index. */
+/** The service with its default settings, apart from the kind of index. */
 export const onespace = (index = 'flat') => ({
   start: (dir) => startService({ DATA_DIR: dir, INDEX: index }),
 
-  /** Most rows go into the folder without HTTP, by the same code and as durably. */
+  /** Writes most rows into the folder without HTTP, by the code of the service and as durably. */
   async startFilled(dir, rows) {
     const { name, revision, dim } = model;
     await inOwnProcess('sides/fill.mjs', path.join(dir, 'index', name), { model: name, revision, dim }, rows, index);
     return this.start(dir);
   },
 
-  /** Resolves when an index that is not exact has been taken up. */
-  async settled(url) {
-    const isTakenUp = async () => /^onespace_index_recall_at_10\{/m.test(await (await fetch(`${url}/metrics`)).text());
-    while (index !== 'flat' && !(await isTakenUp())) await sleep(POLL_MS);
+  /** Resolves when the approximate index, where there is one, is in use. */
+  async indexReady(url) {
+    const isInUse = async () => /^onespace_index_recall_at_10\{/m.test(await (await fetch(`${url}/metrics`)).text());
+    while (index !== 'flat' && !(await isInUse())) await sleep(POLL_MS);
   },
 
   insert(batch) {
@@ -43,7 +43,7 @@ export const onespace = (index = 'flat') => ({
 
   ids: ({ results }) => results.map(({ id }) => id),
 
-  /** Each reading of the metrics starts a new period. @returns what ends it: the delay's 99th percentile in it */
+  /** Reading the metrics starts a new period. @returns a function that ends it: the p99 of the delay in the period */
   async watchLoop(url) {
     const read = async () => {
       const text = await (await fetch(`${url}/metrics`)).text();

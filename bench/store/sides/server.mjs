@@ -3,17 +3,17 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { load, post } from '../../load.mjs';
-import { residentMB } from '../../resident.mjs';
+import { residentMB } from '../../resident-memory.mjs';
 import { batches, FILTER, rowOf, toJson } from '../rows.mjs';
 import { queries } from '../vectors.mjs';
 
 const INSERT_ROWS = 100;
 
 /**
- * A server that stores and searches over HTTP: filled, inserted into, killed, started again, searched.
- * @param server how this one is started, filled and asked
+ * Measures a server over HTTP: fills it, inserts rows, ends it by SIGKILL, starts it again, and searches.
+ * @param server functions that start and fill this server and make its requests
  */
-export async function measureServer(server, rows, { seconds, asked, k, concurrency, inserts }) {
+export async function measureServer(server, rows, { seconds, queryCount, k, concurrency, inserts }) {
   const dir = await mkdtemp(path.join(tmpdir(), 'onespace-bench-'));
   let running;
   const stop = async (signal) => {
@@ -27,19 +27,19 @@ export async function measureServer(server, rows, { seconds, asked, k, concurren
     const insertsPerSecond = await insertRate(running.url, server, bulkRows, rows);
     await stop('SIGKILL');
 
-    const vectors = queries(asked).map(toJson);
+    const vectors = queries(queryCount).map(toJson);
     const [plain, filtered] = [undefined, FILTER].map((filter) => vectors.map((one) => server.query(one, k, filter)));
     const startedMs = performance.now();
     running = await server.start(dir);
     const { url, pid } = running;
-    await ask(url, plain.slice(0, 1), 1);
+    await sendAll(url, plain.slice(0, 1), 1);
     const startSeconds = (performance.now() - startedMs) / 1000;
 
-    await server.settled?.(url);
+    await server.indexReady?.(url);
 
-    const top = (await ask(url, plain, concurrency)).map((reply) => server.ids(reply).map(rowOf));
+    const topK = (await sendAll(url, plain, concurrency)).map((reply) => server.ids(reply).map(rowOf));
     const filteredMs = performance.now();
-    await ask(url, filtered.slice(0, 1), 1);
+    await sendAll(url, filtered.slice(0, 1), 1);
     const firstFilteredMs = performance.now() - filteredMs;
     const loopDelay = await server.watchLoop?.(url);
     const searched = {
@@ -51,7 +51,7 @@ export async function measureServer(server, rows, { seconds, asked, k, concurren
     const loopDelayP99Ms = await loopDelay?.();
     return {
       ...searched,
-      ...{ top, insertsPerSecond, startSeconds, firstFilteredMs, loopDelayP99Ms },
+      ...{ topK, insertsPerSecond, startSeconds, firstFilteredMs, loopDelayP99Ms },
       residentMB: await residentMB(pid),
     };
   } finally {
@@ -65,8 +65,8 @@ function search(url, requests, concurrency, seconds) {
   return load(url, { concurrency, seconds, next: () => requests[sent++ % requests.length] });
 }
 
-/** Each request once, `concurrency` under way. @returns the replies, in order */
-async function ask(url, requests, concurrency) {
+/** Sends each request once, `concurrency` at a time. @returns the JSON of the replies, in order */
+async function sendAll(url, requests, concurrency) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: concurrency });
   const replies = await Promise.all(requests.map((request) => post(url, agent, request)));
   agent.destroy();
@@ -76,10 +76,10 @@ async function ask(url, requests, concurrency) {
   });
 }
 
-/** One batch after the other, each acknowledged; the requests are made beforehand. */
+/** Rows per second, one acknowledged batch after another; the requests are made beforehand. */
 async function insertRate(url, server, from, until) {
   const requests = [...batches(from, until, INSERT_ROWS)].map(server.insert);
   const startedMs = performance.now();
-  await ask(url, requests, 1);
+  await sendAll(url, requests, 1);
   return (1000 * (until - from)) / (performance.now() - startedMs);
 }

@@ -188,7 +188,7 @@ def describe(revision):
         "dim": EMBEDDING,
         "matryoshka": [256, 128, 64],
         "licence": "Apache-2.0",
-        "description": "Text, pictures and clips in one space: a small transformer trained on pictograms, clips and photographs, with words in ten languages.",
+        "description": "Text, images and video in one space: a small transformer trained on pictograms, animations and photographs, with words in ten languages.",
         "files": files,
         "graphs": GRAPHS,
         "tokenizer": "tokenizer.json",

@@ -1,13 +1,13 @@
 /**
- * A model in the shape of CLIP ViT-B/32, with random weights, in this service and in the server that a Node team
- * would write around `@huggingface/transformers` (bench/peers/transformers.mjs): the same library on the same files.
+ * A model of the shape of CLIP ViT-B/32, with random weights, in this service and in a plain Fastify server around
+ * `@huggingface/transformers` (bench/peers/transformers.mjs): the same library on the same files.
  *
  *   npm run bench:clip -- [--seconds 5] [--size base]
  *
- * The sketch. The vision tower has 86 M weights: 50 places cost 8.8 GFLOP a picture, so two cores that sustain 60
- * GFLOP/s each do 14 pictures a second, however they come. A text of 8 words is 17 places to the tokeniser made here; in
- * 38 M weights it costs 1.3 GFLOP: 90 a second. Batching saves little arithmetic here; what is left to win is that HTTP
- * and decoding go on meanwhile.
+ * Estimate: the vision tower has 86 M weights, so the 50 tokens of an image cost 8.8 GFLOP: two cores that sustain 60
+ * GFLOP/s each do 14 images per second, batched or not. A text of 8 words is 17 tokens here; in 38 M weights it costs
+ * 1.3 GFLOP: 90 per second. Batching saves little computation; the gain left is to run HTTP and decoding in parallel to
+ * inference.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
