@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { readFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { MODALITIES } from '../common/modality.js';
@@ -8,15 +9,23 @@ import { listModels, pullModel, removeModel, verifyModels } from './models.js';
 import type { ReindexChoice } from './reindex.js';
 import { rolloutSteps, type Shares } from './rollout.js';
 import { search } from './search.js';
+import { provideNatives } from './set-up.js';
 import { settingsTable, withSettingsTable } from './settings-table.js';
 
 const url = () => process.env.ONESPACE_URL ?? `http://127.0.0.1:${process.env.PORT ?? 8000}`;
 
 /** Loaded when it is needed: it brings the stores and all they stand on. */
-const transfer = () => import('./export-import.js');
+const transfer = () => {
+  provideNatives();
+  return import('./export-import.js');
+};
 
+const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 const program = new Command('onespace')
   .description('Text, images and video in one vector space.')
+  .version(version)
   .option('--url <url>', 'where the service runs (or ONESPACE_URL)', url());
 
 const service = () => ({ url: program.opts<{ url: string }>().url, apiKey: process.env.ONESPACE_API_KEY });
@@ -25,6 +34,7 @@ program
   .command('serve')
   .description('start the service; its settings come from the environment')
   .action(async () => {
+    provideNatives();
     await import('../main.js');
   });
 
@@ -145,7 +155,10 @@ program
   )
   .option('--from <model>', 'read the index of another model')
   .option('--leave-out', 'go on without items whose original was not kept')
-  .action(async (choice: ReindexChoice) => console.log(await (await import('./reindex.js')).reindex(choice)));
+  .action(async (choice: ReindexChoice) => {
+    provideNatives();
+    console.log(await (await import('./reindex.js')).reindex(choice));
+  });
 
 program
   .command('settings')
