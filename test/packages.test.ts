@@ -16,7 +16,9 @@ const { version, dependencies, optionalDependencies } = JSON.parse(await readFil
 };
 
 /** A stranger's environment: none of npm's settings of this repository, above all not `ignore-scripts`. */
-const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
+const clean = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_V8_COVERAGE$)/i.test(name)),
+);
 /**
  * Only the registry can be reached: every install script that fetches something from elsewhere fails, on any network.
  */
