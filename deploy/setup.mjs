@@ -211,7 +211,7 @@ function ffmpegStaticWorks() {
   return existsSync(binary) && works(binary, '-version');
 }
 
-/** What only tests start: curl runs the README's commands, HAProxy stands before replicas. */
+/** Tools that only the tests start: curl runs the commands of the documentation, HAProxy balances replicas. */
 function provideTestTools() {
   const missing = [
     ['curl', '--version'],
@@ -226,7 +226,7 @@ function newestChange(dir) {
   const times = entries.map((entry) =>
     entry.isDirectory() ? newestChange(path.join(dir, entry.name)) : statSync(path.join(dir, entry.name)).mtimeMs,
   );
-  // The folder's own time tells of files removed.
+  // A folder's own time changes when a file is removed from it.
   return Math.max(statSync(dir).mtimeMs, ...times);
 }
 
