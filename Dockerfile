@@ -16,7 +16,7 @@ RUN node deploy/setup.mjs build
 # The CUDA execution provider is not in the npm package: it is 300 MB more, fetched from NuGet.
 ARG CUDA=
 RUN if [ -n "$CUDA" ]; then node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install=cuda12; fi
-# Away with what only a build needs and with the other platforms' binaries of ONNX Runtime.
+# Removes what only a build needs, and the other platforms' binaries of ONNX Runtime.
 RUN npm prune --omit=dev \
  && find node_modules/onnxruntime-node/bin -mindepth 2 -maxdepth 2 -type d ! -name linux -exec rm -r {} + \
  && find node_modules/onnxruntime-node/bin/*/linux -mindepth 1 -maxdepth 1 ! -name "$(node -p process.arch)" -exec rm -r {} + \
@@ -28,7 +28,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
-COPY package.json ./
+COPY package.json LICENSE NOTICE ./
 COPY models models
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist

@@ -3,7 +3,8 @@
  *
  *   packages (npm ci) -> FAISS binding -> ffmpeg -> TypeScript build
  *
- * Names of steps as arguments do only those: `node deploy/setup.mjs packages faiss`.
+ * Names of steps as arguments run only those: `node deploy/setup.mjs packages faiss`. In an installed package
+ * `onespace serve` runs `natives faiss ffmpeg`.
  *
  * Plain Node without dependencies, because it runs before there are any. Where it may not
  * install something it names the command to run and exits with code 1.
@@ -19,7 +20,10 @@ const ROOT = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const MIN_NODE = [20, 19];
 const DOWNLOAD_TIMEOUT_MS = 120_000;
 const at = (...parts) => path.join(ROOT, ...parts);
-const require = createRequire(at('package.json'));
+/** Resolves packages as the built service does: beside it, in this package, or where npm hoisted them. */
+const require = createRequire(at('dist', 'src', 'main.js'));
+const folderOf = (name) => path.dirname(require.resolve(`${name}/package.json`));
+const readJson = (file) => JSON.parse(readFileSync(file, 'utf8'));
 
 const say = (message) => console.error(`setup: ${message}`);
 
@@ -71,6 +75,13 @@ function checkNode() {
     );
 }
 
+function npm(args, cwd) {
+  const command = process.env.npm_execpath?.endsWith('npm-cli.js')
+    ? [process.execPath, process.env.npm_execpath]
+    : ['npm'];
+  return run(command[0], [...command.slice(1), ...args, '--no-progress', '--no-audit', '--no-fund'], { cwd });
+}
+
 /** `npm ci` in a folder of the repository, unless it has been done for this very lockfile. */
 function installPackages(folder, what) {
   const stamp = at(folder, 'node_modules', '.onespace-lock');
@@ -79,16 +90,45 @@ function installPackages(folder, what) {
     .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
   say(`installing ${what} (npm ci)`);
-  const npm = process.env.npm_execpath ? [process.execPath, process.env.npm_execpath] : ['npm'];
-  if (!run(npm[0], [...npm.slice(1), 'ci', '--no-progress'], { cwd: at(folder) })) stop('npm ci failed', 'npm ci');
+  if (!npm(['ci'], at(folder))) stop('npm ci failed', 'npm ci');
   writeFileSync(stamp, lock);
 }
 
-const faissBinary = () => at('node_modules', 'faiss-node', 'build', 'Release', 'faiss-node.node');
+/**
+ * The install scripts of some packages fetch binaries from outside the registry. Where they fail npm leaves the
+ * package out, because it is optional. What they would fetch is not needed (CUDA, ffmpeg) or built below (FAISS),
+ * so here these packages are installed without their scripts. They are put beside the build, where the service finds
+ * them and a later `npm install` of the surrounding project does not remove them.
+ */
+function provideNatives() {
+  const { optionalDependencies, overrides } = readJson(at('package.json'));
+  const missing = Object.keys(optionalDependencies).filter((name) => name !== 'ffmpeg-static' && !isInstalled(name));
+  if (missing.length === 0) return;
+  say(`installing ${missing.join(', ')} without install scripts`);
+  const dependencies = Object.fromEntries(missing.map((name) => [name, optionalDependencies[name]]));
+  const manifest = { name: 'onespace-natives', private: true, type: 'module', dependencies, overrides };
+  writeFileSync(at('dist', 'package.json'), JSON.stringify(manifest, null, 2));
+  const install = ['install', '--ignore-scripts', '--no-package-lock', '--global=false', '--prefix', at('dist')];
+  if (!npm(install, at('dist')) || !missing.every(isInstalled))
+    stop(
+      `installing ${missing.join(', ')} failed`,
+      'npm install --ignore-scripts # and check that npm reaches its registry',
+    );
+}
+
+function isInstalled(name) {
+  try {
+    require.resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const faissBinary = () => path.join(folderOf('faiss-node'), 'build', 'Release', 'faiss-node.node');
 // In a process of its own: a half-written binary must not take the set-up down with it.
 const faissLoads = () =>
-  existsSync(faissBinary()) &&
-  works(process.execPath, '-e', `require(${JSON.stringify(at('node_modules', 'faiss-node'))})`);
+  existsSync(faissBinary()) && works(process.execPath, '-e', `require(${JSON.stringify(folderOf('faiss-node'))})`);
 
 const FAISS_PACKAGES = ['g++', 'libfaiss-dev', 'libopenblas-dev'];
 const canBuildFaiss = () =>
@@ -103,9 +143,10 @@ function provideFaiss() {
   if (faissLoads()) return;
   if (!canBuildFaiss()) {
     say('fetching the FAISS binding');
-    const prebuildInstall = path.join(path.dirname(require.resolve('prebuild-install/package.json')), 'bin.js');
+    const fromFaiss = createRequire(path.join(folderOf('faiss-node'), 'package.json'));
+    const prebuildInstall = path.join(path.dirname(fromFaiss.resolve('prebuild-install/package.json')), 'bin.js');
     const args = [prebuildInstall, '--runtime', 'napi'];
-    run(process.execPath, args, { cwd: at('node_modules', 'faiss-node'), timeout: DOWNLOAD_TIMEOUT_MS, quiet: true });
+    run(process.execPath, args, { cwd: folderOf('faiss-node'), timeout: DOWNLOAD_TIMEOUT_MS, quiet: true });
     if (faissLoads()) return;
     aptInstall(FAISS_PACKAGES, 'FAISS is missing and its ready-made binary cannot be downloaded');
   }
@@ -121,7 +162,7 @@ namespace faiss { using idx_t = Index::idx_t; }
 
 function buildFaiss() {
   say('building the FAISS binding');
-  const source = at('node_modules', 'faiss-node');
+  const source = folderOf('faiss-node');
   const release = path.dirname(faissBinary());
   mkdirSync(release, { recursive: true });
   // Until 1.7.4 (Debian 12 has 1.7.3) FAISS declared its index type inside the class Index only.
@@ -155,21 +196,22 @@ function provideFfmpeg() {
   if (works('ffmpeg', '-version') || ffmpegStaticWorks()) return;
   if (process.getuid?.() !== 0 || !works('apt-get', '--version')) {
     say('fetching ffmpeg');
-    run(process.execPath, [at('node_modules', 'ffmpeg-static', 'install.js')], {
-      timeout: DOWNLOAD_TIMEOUT_MS,
-      quiet: true,
-    });
+    if (isInstalled('ffmpeg-static')) {
+      const install = path.join(folderOf('ffmpeg-static'), 'install.js');
+      run(process.execPath, [install], { timeout: DOWNLOAD_TIMEOUT_MS, quiet: true });
+    }
     if (ffmpegStaticWorks()) return;
   }
   aptInstall(['ffmpeg'], 'ffmpeg is missing');
 }
 
 function ffmpegStaticWorks() {
-  const binary = at('node_modules', 'ffmpeg-static', process.platform === 'win32' ? 'ffmpeg.exe' : 'ffmpeg');
+  if (!isInstalled('ffmpeg-static')) return false;
+  const binary = path.join(folderOf('ffmpeg-static'), process.platform === 'win32' ? 'ffmpeg.exe' : 'ffmpeg');
   return existsSync(binary) && works(binary, '-version');
 }
 
-/** What only tests start: curl runs the README's commands, HAProxy stands before replicas. */
+/** Tools that only the tests start: curl runs the commands of the documentation, HAProxy balances replicas. */
 function provideTestTools() {
   const missing = [
     ['curl', '--version'],
@@ -184,7 +226,7 @@ function newestChange(dir) {
   const times = entries.map((entry) =>
     entry.isDirectory() ? newestChange(path.join(dir, entry.name)) : statSync(path.join(dir, entry.name)).mtimeMs,
   );
-  // The folder's own time tells of files removed.
+  // A folder's own time changes when a file is removed from it.
   return Math.max(statSync(dir).mtimeMs, ...times);
 }
 
@@ -205,6 +247,7 @@ function build() {
 
 const STEPS = {
   packages: () => installPackages('.', 'packages'),
+  natives: provideNatives,
   faiss: provideFaiss,
   ffmpeg: provideFfmpeg,
   build,
@@ -216,4 +259,9 @@ const USUAL = ['packages', 'faiss', 'ffmpeg', 'build'];
 
 checkNode();
 const asked = process.argv.slice(2);
-for (const step of asked.length > 0 ? asked : USUAL) STEPS[step]();
+try {
+  for (const step of asked.length > 0 ? asked : USUAL) STEPS[step]();
+} catch (error) {
+  if (error.code !== 'EACCES' && error.code !== 'EROFS') throw error;
+  stop(`${error.path} may not be written`, `sudo ${process.execPath} ${process.argv.slice(1).join(' ')}`);
+}

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import closeWithGrace from 'close-with-grace';
 
 /** A request still running when this is over is cut off: orchestrators kill the process soon after. */
@@ -36,13 +37,16 @@ async function main(): Promise<void> {
   process.stderr.write(welcome(url, app.service.models.all.map(({ id }) => id).join(', ')));
 }
 
+/** The repository comes with media to try; a package installed from npm does not. */
+const withSamples = existsSync('samples/captions.jsonl');
+
 const welcome = (url: string, models: string) => `
 onespace is ready with ${models} on ${url}
 
-  Index the samples:   npm run samples
+  Index a folder:      ${withSamples ? 'npm run samples' : 'npx onespace index FOLDER'}
   Search in words:     curl -s ${url}/retrieve -H 'content-type: application/json' -d '{"text":"红色汽车"}'
-  Search by image:     curl -s ${url}/retrieve -F file=@samples/images/cat.jpg
-  Embed a video:       curl -s ${url}/embed/video -F file=@samples/clips/rocket.mp4
+  Search by image:     curl -s ${url}/retrieve -F file=@${withSamples ? 'samples/images/cat.jpg' : 'photo.jpg'}
+  Embed a video:       curl -s ${url}/embed/video -F file=@${withSamples ? 'samples/clips/rocket.mp4' : 'video.mp4'}
   Store your own:      curl -s ${url}/items -F file=@photo.jpg -F 'metadata={"album":"summer"}'
 
 `;

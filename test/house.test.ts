@@ -32,7 +32,7 @@ describe('dependencies', () => {
     '@swc/core': 'the parser of dependency-cruiser',
     typescript: 'npm run build',
     '@types/node': 'types of Node.js',
-    '@vitest/coverage-v8': 'npm run coverage',
+    c8: 'npm run coverage',
     '@langchain/core': 'a peer dependency of @langchain/openai',
     'ffmpeg-static': 'a binary that src/media/video/ffmpeg.ts looks up',
   };

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { defaultUrl } from './connection.js';
+import { provideNatives } from './set-up.js';
 
 /** Each command and its file, in the order of the help. */
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
@@ -15,6 +16,9 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   rollout: () => import('./rollout.js'),
   settings: () => import('./settings.js'),
 };
+
+/** Commands that open a store or a model. */
+const NEED_NATIVES: readonly string[] = ['serve', 'export', 'import', 'reindex'];
 
 const EXAMPLES = `
 Environment:
@@ -42,6 +46,7 @@ async function assemble(args: readonly string[]): Promise<Command> {
     .option('--url <url>', 'address of the service', defaultUrl())
     .addHelpText('after', EXAMPLES);
   const named = Object.keys(COMMANDS).filter((name) => args.includes(name));
+  if (named.some((name) => NEED_NATIVES.includes(name))) provideNatives();
   for (const name of named.length === 0 ? Object.keys(COMMANDS) : named) {
     const load = COMMANDS[name] as () => Promise<{ command: Command }>;
     program.addCommand((await load()).command);
