@@ -144,11 +144,11 @@ function openHub({ name, source }: HubManifest, config: Config, missing: readonl
       `HF_HUB_OFFLINE is set, and files of ${name} are missing:\n\n${missing.map((file) => `    ${file}`).join('\n')}\n\n  ` +
         `Copy the files of ${source.repository} into a folder of this machine, then run: npx onespace models pull ${name} --from FOLDER`,
     );
-  return new HubSource(new Hub(new HubConnection(HF_ENDPOINT, HF_TOKEN), PATIENCE, say), source, commit);
+  return new HubSource(new Hub(new HubConnection(HF_ENDPOINT, HF_TOKEN), PATIENCE, writeLine), source, commit);
 }
 
 /** Writes a line to stderr, over the progress bar of a terminal. */
-function say(message: string): void {
+function writeLine(message: string): void {
   process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[2K' : ''}${message}\n`);
 }
 
