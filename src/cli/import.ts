@@ -30,7 +30,7 @@ export const command = new Command('import')
   )
   .action(async (file: string | undefined, { chroma, ...from }: Omit<ChromaImport, 'url'> & { chroma?: string }) => {
     if ((file === undefined) === (chroma === undefined) || (chroma !== undefined && from.collection === undefined))
-      throw new Error('Say what to import: a file, or --chroma with --collection.');
+      throw new Error('Name the source of the import: a file, or --chroma with --collection.');
     const imported = chroma === undefined ? importStore(file as string) : importChroma({ url: chroma, ...from });
     console.log(`${await imported} imported`);
   });

@@ -148,11 +148,11 @@ function openHub(
       `HF_HUB_OFFLINE is set, and files of ${name} are missing:\n\n${missing.map((file) => `    ${file}`).join('\n')}\n\n  ` +
         `Copy the files of ${source.repository} into a folder of this machine, then run: npx onespace models pull ${name} --from FOLDER`,
     );
-  return new HubSource(new HubApi(new HttpClient(HF_ENDPOINT, HF_TOKEN), HUB_RETRY_POLICY, say), source, commit);
+  return new HubSource(new HubApi(new HttpClient(HF_ENDPOINT, HF_TOKEN), HUB_RETRY_POLICY, writeLine), source, commit);
 }
 
 /** Writes a line to stderr, over the progress bar of a terminal. */
-function say(message: string): void {
+function writeLine(message: string): void {
   process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[2K' : ''}${message}\n`);
 }
 

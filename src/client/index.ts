@@ -73,7 +73,7 @@ export async function* listItems(to: Connection, listing: ItemListing = {}): Asy
 export const health = (to: Connection): Promise<Health> => call<Health>(to, 'GET', '/health');
 
 /**
- * A form that brings files: `parts` (texts and files) in their order, and `fields` beside them, such as `id`,
+ * A form with files: `parts` (texts and files) in their order, and `fields` beside them, such as `id`,
  * `metadata` or `top_k`. Fields that are objects are sent as JSON.
  */
 export function formOf(parts: readonly (string | Blob)[], fields: Record<string, unknown> = {}): FormData {

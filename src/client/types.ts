@@ -1,6 +1,6 @@
 /**
- * What onespace receives and answers, as the JSON of its HTTP interface has it. These types stand alone, so that the
- * client needs nothing of the service; test/client/types.test-d.ts proves each equal to the schema that a route checks.
+ * The JSON that onespace receives and answers. These types import nothing of the service, so that the client can be a
+ * package of its own; test/client/types.test-d.ts proves each equal to the schema that a route checks.
  */
 
 /** What a vector was made from: the richest modality among the parts of an input. */
@@ -204,7 +204,7 @@ export interface IndexHealth {
 /** What a request can meet: limits of the service and of the model. */
 export interface Limits {
   text_characters: number;
-  /** Longer text is cut, and the reply says `truncated`. */
+  /** Longer text is cut; its reply has `truncated: true`. */
   text_tokens: number;
   /** Text tokens and patches of one input. */
   sequence_tokens: number;

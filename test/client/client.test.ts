@@ -59,20 +59,20 @@ describe('the client', () => {
     expect(await health(to)).toMatchObject({ ready: true, index: { size: 1 } });
   });
 
-  it('throws what the service says is wrong', async () => {
+  it('throws the problem document of an error reply', async () => {
     const error = await getItem(to, 'nobody').catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ServiceError);
     expect(error).toMatchObject({ message: 'There is no item "nobody".', problem: { status: 404, code: 'not_found' } });
     await expect(getItem({ url: server.url }, 'nobody')).rejects.toMatchObject({ problem: { status: 401 } });
   });
 
-  it('says when nobody answers', async () => {
+  it('names the address where no service answers', async () => {
     await expect(health({ url: 'http://127.0.0.1:9' })).rejects.toThrow('No service answers at http://127.0.0.1:9');
   });
 });
 
-describe('a service that asks to come back later', () => {
-  /** A bare server that answers as `replies` say, one after the other. */
+describe('a service that is at its limit', () => {
+  /** A bare server that answers with each of `replies` in turn. */
   async function bareServer(replies: ((response: ServerResponse) => void)[]): Promise<{ url: string; close(): void }> {
     const bare = createServer((_request, response) => replies.shift()?.(response)).listen(0, '127.0.0.1');
     await once(bare, 'listening');
@@ -80,7 +80,7 @@ describe('a service that asks to come back later', () => {
   }
   const later = (response: ServerResponse) => response.writeHead(503, { 'retry-after': '0' }).end('{}');
 
-  it('is asked again', async () => {
+  it('gets the request again after Retry-After', async () => {
     const bare = await bareServer([later, later, (response) => response.end('{"ready":true}')]);
     expect(await health({ url: bare.url })).toEqual({ ready: true });
     bare.close();
@@ -95,7 +95,7 @@ describe('a service that asks to come back later', () => {
     bare.close();
   });
 
-  it('is asked only so often', async () => {
+  it('gets the request `maxAttempts` times at most', async () => {
     const bare = await bareServer([later, later]);
     await expect(health({ url: bare.url, maxAttempts: 2 })).rejects.toMatchObject({ problem: { status: 503 } });
     bare.close();
