@@ -24,7 +24,8 @@ import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { decodeMedia } from '../../src/media/decode.js';
-import { type FrameSampling, fitToShape } from '../../src/media/frame.js';
+import type { FrameSampling } from '../../src/media/frame.js';
+import { fitToShape } from '../../src/media/image/image.js';
 import { receive } from '../../src/media/upload.js';
 import { Ffmpeg } from '../../src/media/video/ffmpeg.js';
 

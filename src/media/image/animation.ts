@@ -1,9 +1,9 @@
 import { clientClosed } from '../../common/errors.js';
 import { decodeTimeout, tooManyPixels, videoTooLong } from '../errors.js';
-import { type Frame, type FrameSampling, fitToShape } from '../frame.js';
+import type { Frame, FrameSampling } from '../frame.js';
 import { planSampling, timestampsSeconds } from '../frame-sampling.js';
 import type { MediaLimits } from '../limits.js';
-import { type ImageInfo, type ImageSource, openImage, renderRgb } from './image.js';
+import { fitToShape, type ImageInfo, type ImageSource, openImage, renderRgb } from './image.js';
 import { sharp } from './sharp.js';
 
 /** Memory for the full-size frames decoded at once; at least one frame is decoded, whatever its size. */

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { brokenMedia } from '../errors.js';
-import { type Frame, type FrameSampling, fitToShape, type Size } from '../frame.js';
+import type { Frame, FrameSampling, Size } from '../frame.js';
 import {
   keyframeSecondsAt,
   keyframesSuffice,
@@ -8,6 +8,7 @@ import {
   type SamplingPlan,
   timestampsSeconds,
 } from '../frame-sampling.js';
+import { fitToShape } from '../image/image.js';
 import type { MediaLimits } from '../limits.js';
 import type { VideoUpload } from '../upload.js';
 import type { Ffmpeg } from './ffmpeg.js';
