@@ -268,17 +268,13 @@ describe.each(pagesToRun)('the commands of $file', ({ commands }) => {
   });
 });
 
-/** Files that stand at the top of the repository by the time these pages are released. */
-const TO_COME = ['NOTICE', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md'];
-
 describe('links', () => {
   it.each(pages)('of $file lead somewhere', async (page) => {
     const broken: string[] = [];
     for (const target of page.links.filter((link) => !/^[a-z]+:/.test(link))) {
       const { file, anchor } = resolveLink(page, target);
-      if (!existsSync(file)) {
-        if (!TO_COME.includes(file)) broken.push(target);
-      } else if (anchor !== undefined) {
+      if (!existsSync(file)) broken.push(target);
+      else if (anchor !== undefined) {
         const { headings } = await readPage(file);
         if (!headings.some(({ text }) => anchorOf(text) === anchor)) broken.push(target);
       }
