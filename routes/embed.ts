@@ -74,7 +74,7 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
     return { parts, filename: undefined, role, model: model ?? modelOfQuery(request) };
   }
 
-  /** The reply to several inputs. A failure of the whole request (overload, a client that has gone) is thrown. */
+  /** The reply to several inputs. A failure of the whole request (overload, a client that disconnected) is thrown. */
   async function many<One, Reply>(request: FastifyRequest, all: readonly One[], embed: (one: One) => Promise<Reply>) {
     const settled = await mapConcurrent(all, concurrency, embed);
     const results = settled.map((outcome) => {

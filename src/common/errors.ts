@@ -42,7 +42,7 @@ const PROBLEMS = {
   disk_full: [507, 'The disk is full'],
 } as const satisfies Record<string, readonly [status: number, title: string]>;
 
-/** From this status on, an error is not the fault of an input: overload, a failure, a client that has gone. */
+/** From this status on, an error is not the fault of an input: overload, a failure, a client that disconnected. */
 const CLIENT_CLOSED = 499;
 
 export type ProblemCode = keyof typeof PROBLEMS;

@@ -6,11 +6,11 @@ import type { Stage } from '../observability/stage.js';
 export interface CallContext {
   /** Owner of the files that the work reads. */
   readonly uploads: UploadScope;
-  /** Aborted when the client has gone; absent where nobody can cancel. */
+  /** Aborted when the client has disconnected; absent where nobody can cancel. */
   readonly signal?: AbortSignal | undefined;
   /** Whether another onespace forwarded the request: it must not be forwarded again. */
   readonly forwarded?: boolean;
-  /** Resolves when the reply has been sent or the client has gone. */
+  /** Resolves when the reply has been sent or the client has disconnected. */
   readonly replied?: Promise<void>;
   /** Adds the duration of a stage, in seconds, to the timings of model `name@revision`. */
   readonly record: (stage: Stage, modality: Modality, seconds: number, model: string) => void;

@@ -69,7 +69,7 @@ export class Embedder {
       .digest('base64');
   }
 
-  /** @param signal aborted when every request that waits for this computation has gone */
+  /** @param signal aborted when every request that waits for this computation was cancelled */
   private async compute(
     parts: readonly InputPart[],
     context: CallContext,

@@ -19,7 +19,7 @@ interface Flight<Value> {
 }
 
 export interface GetOptions {
-  /** Aborted when the caller has gone. */
+  /** Aborted when the caller has disconnected. */
   signal?: AbortSignal | undefined;
   /** Only computations of the same kind are shared. */
   flight?: string;
@@ -27,7 +27,7 @@ export interface GetOptions {
 
 /**
  * Remembers embeddings: the most recently used in memory, over a larger part on disk. Identical inputs that arrive
- * together are computed once; the computation is aborted when every caller that waits for it has gone.
+ * together are computed once; the computation is aborted when every caller that waits for it has disconnected.
  */
 export class EmbeddingCache<Value extends NonNullable<unknown>> {
   private readonly memory: LRUCache<string, Value> | undefined;

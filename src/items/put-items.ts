@@ -33,7 +33,7 @@ interface Prepared {
  * the others.
  *
  * @returns for each item, in order, the item as it is stored, or its own problem
- * @throws Problem that belongs to no single item: overload, a full disk, a client that has gone
+ * @throws Problem that belongs to no single item: overload, a full disk, a client that disconnected
  */
 export async function putItems(
   target: PutTarget,

@@ -40,7 +40,7 @@ export interface ReceiveOptions {
   expectedBytes?: number;
   /** Folder for temporary files; made when missing. */
   folder: string;
-  /** Aborted when the client has gone: what was received so far is thrown away. */
+  /** Aborted when the client has disconnected: what was received so far is thrown away. */
   signal?: AbortSignal;
 }
 

@@ -47,7 +47,7 @@ export const modelOfQuery = ({ query }: FastifyRequest): string | undefined => (
 /**
  * Receives a form, or one raw file, and checks its fields. A refused file does not stop the others.
  * @param schema of the fields, which may also be in the query
- * @throws Problem when the form is malformed or larger than allowed, a field is invalid, or the client has gone
+ * @throws Problem when the form is malformed or larger than allowed, a field is invalid, or the client has disconnected
  */
 export async function readForm<Fields extends TObject>(request: FastifyRequest, schema: Fields): Promise<Form<Fields>> {
   const { entries, fields } = request.isMultipart() ? await receiveForm(request) : await receiveRawFile(request);

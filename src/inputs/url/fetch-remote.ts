@@ -12,7 +12,7 @@ const REDIRECTS: readonly (number | undefined)[] = [301, 302, 303, 307, 308];
 /** A file that another host is sending. */
 export interface RemoteFile {
   stream: IncomingMessage;
-  /** Aborted when the client has gone or the time is up. */
+  /** Aborted when the client has disconnected or the time is up. */
   signal: AbortSignal;
   /** The error to report when the stream fails: the timeout, or the host that closed the connection. */
   explain(error: unknown): unknown;
@@ -39,7 +39,7 @@ export class RemoteFiles {
     const explain = (error: unknown) => {
       if (client?.aborted) return error;
       if (timeout.aborted) return failed(path, `took longer than ${this.timeoutMs / 1000} seconds`, error);
-      // A broken stream is reported as a client that has gone; here the other host closed it.
+      // A broken stream is reported as a client that disconnected; here the other host closed it.
       const isOwn = error instanceof Problem && error.code !== 'client_closed';
       return isOwn ? error : failed(path, 'cannot be fetched', error);
     };

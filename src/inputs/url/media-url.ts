@@ -8,7 +8,7 @@ import type { RemoteFiles } from './fetch-remote.js';
 export interface OpenContext {
   /** Becomes the owner of the file, and bounds its size. */
   uploads: UploadScope;
-  /** Aborted when the client has gone. */
+  /** Aborted when the client has disconnected. */
   signal?: AbortSignal | undefined;
 }
 
