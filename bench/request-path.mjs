@@ -4,7 +4,7 @@
  *   npm run build && npm run bench:path -- [--list] [--check]
  *
  *   --list     also names the files, in the order in which they are first executed
- *   --check    exits with code 1 when a request executes more files than its budget
+ *   --check    exits with code 1 when a request executes more files on the main thread than its budget
  *
  * The service runs in this process, so that V8's precise coverage tells which functions one request calls, on the main
  * thread and in the worker threads. A file counts when one of its functions is called that does not also run while the
@@ -195,8 +195,9 @@ for (const request of REQUESTS) {
   const files = await follow(threads, url, request);
   const distinct = new Set(files.map(({ file }) => file)).size;
   const onMain = files.filter(({ thread }) => thread === 'main').length;
-  const row = { request: `POST ${request.path}, ${request.what}`, files: distinct, 'on the main thread': onMain };
-  rows.push({ ...row, 'in worker threads': files.length - onMain, budget: request.budget ?? '-' });
+  const row = { request: `POST ${request.path}, ${request.what}`, 'on the main thread': onMain };
+  const budget = request.budget ?? '-';
+  rows.push({ ...row, budget, 'in worker threads': files.length - onMain, 'distinct files': distinct });
   if (!options.list) continue;
   console.log(`\n${row.request}`);
   for (const { thread, file } of files) console.log(`  ${thread.padEnd(20)}  ${file.replace(/\.js$/, '.ts')}`);
@@ -204,10 +205,10 @@ for (const request of REQUESTS) {
 printTable('Files that one request executes', rows);
 await app.close();
 await rm(dataDir, { recursive: true });
-const over = rows.filter(({ files, budget }) => files > budget);
+const over = rows.filter(({ 'on the main thread': onMain, budget }) => onMain > budget);
 if (options.check && over.length > 0) {
-  for (const { request, files, budget } of over)
-    console.error(`${request}: ${files} files, over the budget of ${budget}`);
+  for (const { request, 'on the main thread': onMain, budget } of over)
+    console.error(`${request}: ${onMain} files on the main thread, over the budget of ${budget}`);
   process.exit(1);
 }
 process.exit(0);

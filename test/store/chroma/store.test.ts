@@ -21,8 +21,10 @@ afterAll(async () => {
 
 // Without the chromadb package (or CHROMA_URL) there is no server to test on.
 describe.skipIf(server === undefined)('on a Chroma server', () => {
-  const STEPS = 500;
-  storeContract('chroma', () => openChromaStore({ url, collection: newName(), binding: BINDING }), STEPS);
+  storeContract('chroma', () => openChromaStore({ url, collection: newName(), binding: BINDING }), {
+    steps: 500,
+    recall: 0.99,
+  });
 
   it('two replicas see each other’s writes', async () => {
     const collection = newName();

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -85,7 +86,15 @@ async function crash(dir: string, ledger: Ledger, early: boolean): Promise<void>
     });
   });
   try {
-    await (early ? sleep(40 + Math.random() * 160) : opened.then(() => sleep(Math.random() * 80)));
+    if (early) await sleep(40 + Math.random() * 160);
+    else {
+      await opened;
+      // So many calls, not so much time: a slow machine kills in the midst of as much work.
+      const last = ledger.acknowledgedCalls + Math.random() * 40;
+      while (ledger.acknowledgedCalls < last && child.exitCode === null)
+        await Promise.race([once(lines, 'line'), ended]);
+      await sleep(Math.random() * 5);
+    }
   } finally {
     child.kill('SIGKILL');
     await ended;
