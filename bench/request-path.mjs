@@ -27,8 +27,8 @@ const { values: options } = parseArgs({
 });
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const BUILD = new URL('../dist/', import.meta.url).href;
-/** Longer than the pause between two heartbeats of the index lock. */
-const IDLE_MS = 2_500;
+/** Longer than the pause between two heartbeats of the index lock, and between two looks for slow bodies. */
+const IDLE_MS = 6_000;
 /** After a reply, for what the service still does: closing, timings, the cache on disk. */
 const REST_MS = 300;
 
