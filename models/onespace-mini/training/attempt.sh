@@ -12,4 +12,4 @@ python=${PYTHON:-python3}
 name=${NAME:-gpu}
 "$python" train.py --name "$name" --minutes "${MINUTES:-18}" --stop-after "${ATTEMPT:-18}" \
   --entries "${ENTRIES:-1024}" --photographed "${PHOTOGRAPHED:-220}" --layers "${LAYERS:-6}"
-"$python" evaluate.py --checkpoint "work/$name.pt" --previous ../EVALUATION.md --output "work/$name-evaluation.md"
+"$python" -m evaluation.evaluate --checkpoint "work/$name.pt" --previous ../EVALUATION.md --output "work/$name-evaluation.md"

@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from batches import Batches
-from drawings import Collection
+from inputs.batches import Batches
+from inputs.drawings import Collection
 from hardware import BFLOAT16, DEVICE
 from losses import find, follow, gather, lean, match, resemble, tell_apart
 from model import LAYERS, OneSpace, deepened
 from muon import Muon
-from photos import Album
+from inputs.photos import Album
 from tokenizer.encoder import Tokenizer
 
 HERE = pathlib.Path(__file__).resolve().parent

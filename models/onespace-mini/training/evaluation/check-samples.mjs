@@ -2,7 +2,7 @@
 // service would: sharp and ffmpeg for the files, @huggingface/tokenizers for
 // the words, onnxruntime-node for the model.
 //
-//   node check-samples.mjs [fp32|q8]   exit code 1 if fewer than 10 of 12 rank both right files first
+//   node evaluation/check-samples.mjs [fp32|q8]   exit code 1 if fewer than 10 of 12 rank both right files first
 
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -12,7 +12,8 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import * as ort from 'onnxruntime-node';
 import sharp from 'sharp';
 
-const here = path.dirname(fileURLToPath(import.meta.url));
+/** The folder `training`. */
+const here = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const modelFolder = path.join(here, '..');
 const samples = path.join(here, '../../../samples');
 const readJson = (file) => JSON.parse(fs.readFileSync(file, 'utf8'));

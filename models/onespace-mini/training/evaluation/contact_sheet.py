@@ -1,6 +1,6 @@
 """Draws ../photos.png: what the model finds among the held-out photos of Caltech-101 (CC BY 4.0).
 
-    python3 contact_sheet.py --checkpoint work/run.pt
+    python3 -m evaluation.contact_sheet --checkpoint work/run.pt
 """
 
 import argparse
@@ -8,11 +8,11 @@ import argparse
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluate import Encoder, as_shipped
-from evaluate_photos import embed
+from evaluation.evaluate import Encoder, as_shipped
+from evaluation.evaluate_photos import embed
 from export import HERE, MODEL, load_model
 from hardware import DEVICE
-from photos import Album
+from inputs.photos import Album
 
 QUERIES = ["airplane", "a motorcycle", "蝴蝶", "sunflower", "grand piano", "a sailing ship", "豹子", "panda", "chair", "手表",
            "a dog", "bird", "花", "dinosaur", "people", "musical instrument", "动物", "umbrella", "strawberry", "helicopter"]

@@ -1,7 +1,7 @@
 """Measures the model on what it never saw and writes EVALUATION.md.
 
-    python3 evaluate.py                     the weights as shipped (int8)
-    python3 evaluate.py --quick             the headline numbers alone, printed
+    python3 -m evaluation.evaluate                     the weights as shipped (int8)
+    python3 -m evaluation.evaluate --quick             the headline numbers alone, printed
 
 Everything random is drawn from one seed. Every number stands beside the count it
 comes from; whatever was not measured is left out.
@@ -17,18 +17,18 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-import captions
-from captions import CONCEPTS, MOTIONS, RELATIONS, label
-from dictionary import is_told
-from drawings import Collection, share
-from evaluate_photos import PHOTO_SECTIONS, PhotoGallery
+from inputs import captions
+from inputs.captions import CONCEPTS, MOTIONS, RELATIONS, label
+from inputs.dictionary import is_told
+from inputs.drawings import Collection, share
+from evaluation.evaluate_photos import PHOTO_SECTIONS, PhotoGallery
 from export import HERE, MODEL, SMALLEST, load_model, quantised
 from hardware import DEVICE
-from motions import moving_pictures, sequences
-from pictures import over, patchify, plain_pictures, positions, premultiplied, tint
-from photos import Album
-from scenes import colour_rows, scene_pictures
-from tables import numbers, read_tables, table
+from inputs.motions import moving_pictures, sequences
+from inputs.pictures import over, patchify, plain_pictures, positions, premultiplied, tint
+from inputs.photos import Album
+from inputs.scenes import colour_rows, scene_pictures
+from evaluation.tables import numbers, read_tables, table
 from tokenizer.encoder import Tokenizer
 
 SEED = 7
@@ -377,7 +377,7 @@ def main():
     state = torch.load(options.checkpoint, map_location="cpu")
     parts = [
         "# Evaluation",
-        f"Written by `training/evaluate.py`, seed {SEED}, after {state['step']:,} steps ({state['seconds'] / 60:.0f} minutes) of training; the weights are the shipped ones (int8). "
+        f"Written by `training/evaluation/evaluate.py`, seed {SEED}, after {state['step']:,} steps ({state['seconds'] / 60:.0f} minutes) of training; the weights are the shipped ones (int8). "
         f"R@k: share of queries, in percent, with a right answer among the first k. P@k: share of right answers among the first k. Pictures are {IMAGE_SIDE} px a side unless said otherwise.",
     ]
 

@@ -5,11 +5,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dictionary import is_told
+from inputs.dictionary import is_told
 from hardware import DEVICE
-from photos import NAME_LANGUAGES, floats, plain_photos
-from pictures import positions
-from tables import numbers, table
+from inputs.photos import NAME_LANGUAGES, floats, plain_photos
+from inputs.pictures import positions
+from evaluation.tables import numbers, table
 
 IMAGE_SIDE = 64
 PATCHES = IMAGE_SIDE // 16

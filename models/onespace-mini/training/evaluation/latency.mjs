@@ -1,13 +1,14 @@
 // Times the shipped model with onnxruntime-node: the fastest tenth of 50 runs and
 // their median, in milliseconds. On a busy machine the first tells more.
 //
-//   node latency.mjs [threads]        default 1
+//   node evaluation/latency.mjs [threads]        default 1
 
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-node';
 
-const here = path.dirname(fileURLToPath(import.meta.url));
+/** The folder `training`. */
+const here = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const threads = Number(process.argv[2] ?? 1);
 const session = await ort.InferenceSession.create(path.join(here, `../model.${process.argv[3] ?? 'fp32'}.onnx`), {
   intraOpNumThreads: threads,

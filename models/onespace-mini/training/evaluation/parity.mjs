@@ -1,14 +1,15 @@
 // Compares an exported graph with PyTorch on the cases of work/parity.json, and
 // checks that padding changes nothing.
 //
-//   node parity.mjs [graph]     default: work/model-float32.onnx
+//   node evaluation/parity.mjs [graph]     default: work/model-float32.onnx
 
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-node';
 
-const here = path.dirname(fileURLToPath(import.meta.url));
+/** The folder `training`. */
+const here = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const graph = process.argv[2] ?? path.join(here, 'work/model-float32.onnx');
 const session = await ort.InferenceSession.create(graph, { extra: { session: { x64quantprecision: '1' } } }); // as the service does
 const cases = JSON.parse(fs.readFileSync(path.join(here, 'work/parity.json'), 'utf8'));

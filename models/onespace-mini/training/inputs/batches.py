@@ -11,16 +11,16 @@ import random
 import torch
 import torch.nn.functional as F
 
-import captions
-from captions import CONCEPTS, MOTIONS, RELATIONS
-from dictionary import Dictionary
-from drawings import may_be_mirrored, share
+from inputs import captions
+from inputs.captions import CONCEPTS, MOTIONS, RELATIONS
+from inputs.dictionary import Dictionary
+from inputs.drawings import may_be_mirrored, share
 from hardware import DEVICE
-from motions import animations, moving_pictures, random_times, sequences, turning_pictures
-from neighbours import Neighbours
-from photos import panning_pictures, photo_pictures
-from pictures import drop_patches, positions, still_pictures
-from scenes import colour_rows, scene_pictures
+from inputs.motions import animations, moving_pictures, random_times, sequences, turning_pictures
+from inputs.neighbours import Neighbours
+from inputs.photos import panning_pictures, photo_pictures
+from inputs.pictures import drop_patches, positions, still_pictures
+from inputs.scenes import colour_rows, scene_pictures
 
 LONGEST = 24  # tokens of a caption in training
 MOST_PATCHES = 20  # of a still: larger grids lose the rest at random

@@ -10,7 +10,7 @@ import json
 import pathlib
 import re
 
-DATA = pathlib.Path(__file__).resolve().parent / "work" / "data"
+DATA = pathlib.Path(__file__).resolve().parents[1] / "work" / "data"
 CONCEPTS = json.loads((DATA / "concepts.json").read_text(encoding="utf-8"))
 
 # How often each language is spoken in training.

@@ -8,7 +8,7 @@ import json
 import re
 import zlib
 
-from captions import CONCEPTS, DATA, articles
+from inputs.captions import CONCEPTS, DATA, articles
 
 # shares of the senses drawn: what our labels mean, what is a kind of these or they of it, and all others
 OURS, NEAR = 0.5, 0.3

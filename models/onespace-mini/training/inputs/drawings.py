@@ -14,10 +14,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from captions import COLOURS, CONCEPTS, DATA
+from inputs.captions import COLOURS, CONCEPTS, DATA
 from hardware import DEVICE
 
-SELECTION = pathlib.Path(__file__).resolve().parents[3] / "samples" / "selection.json"
+SELECTION = pathlib.Path(__file__).resolve().parents[4] / "samples" / "selection.json"
 MOVES = 0.5  # mean absolute change between frames above which a clip counts as moving
 # what means something else in a mirror, or nothing: symbols and flags, clocks, and what has a side in its name
 ONE_WAY_GROUPS, CLOCKS = {8, 9}, 58  # emojibase's numbers

@@ -9,8 +9,8 @@ import math
 
 import torch
 
-from captions import MOTIONS
-from pictures import PATCH, backgrounds, over, patchify, place, positions, premultiplied, tint, uniform
+from inputs.captions import MOTIONS
+from inputs.pictures import PATCH, backgrounds, over, patchify, place, positions, premultiplied, tint, uniform
 
 
 def random_times(frames, rng):

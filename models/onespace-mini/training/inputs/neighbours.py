@@ -11,7 +11,7 @@ import re
 import numpy as np
 import torch
 
-from captions import CONCEPTS, DATA
+from inputs.captions import CONCEPTS, DATA
 
 COMMON = 45_000  # English words, most frequent first, that are told what they are near to
 NEAR = 0.55  # cosine to the nearest name from which on a word is worth telling

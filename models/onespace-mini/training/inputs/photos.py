@@ -13,11 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import captions
-from captions import DATA
-from pictures import blur, jitter, patchify, uniform
+from inputs import captions
+from inputs.captions import DATA
+from inputs.pictures import blur, jitter, patchify, uniform
 
-NAMES = pathlib.Path(__file__).resolve().parent / "data"
+NAMES = pathlib.Path(__file__).resolve().parents[1] / "data"
 NAME_LANGUAGES = ["en", "zh", "ja", "de", "fr", "es"]
 SPOKEN = {"en": 0.42, "zh": 0.28, "ja": 0.08, "de": 0.08, "fr": 0.07, "es": 0.07}
 KIND_LANGUAGES = ["en", "zh", "ja", "de"]

@@ -6,8 +6,8 @@ and colours are the same, only the arrangement differs.
 
 import torch
 
-from captions import COLOURS, RELATIONS
-from pictures import PATCH, backgrounds, over, patchify, place, premultiplied, tint, uniform
+from inputs.captions import COLOURS, RELATIONS
+from inputs.pictures import PATCH, backgrounds, over, patchify, place, premultiplied, tint, uniform
 
 # centre of the first thing for each relation (left of, right of, above, below)
 DIRECTION = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])

@@ -12,11 +12,11 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from captions import CONCEPTS, DATA
-from dictionary import Dictionary
+from inputs.captions import CONCEPTS, DATA
+from inputs.dictionary import Dictionary
 from model import VOCABULARY
-from neighbours import Neighbours
-from photos import NAMES, Words
+from inputs.neighbours import Neighbours
+from inputs.photos import NAMES, Words
 from tokenizer.encoder import SPACE, pieces
 from tokenizer.learn import SIZE
 

@@ -11,7 +11,7 @@ import random
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-import captions
+from inputs import captions
 from tokenizer.encoder import NORMALISER, PIECE, SPACE, pieces
 
 SIZE = 10_000
@@ -19,7 +19,7 @@ WEIGHT = {"en": 4, "zh": 3}  # the other languages count once
 
 
 def corpus():
-    """(text, weight) of every label and tag, and of phrases as captions.py makes them."""
+    """(text, weight) of every label and tag, and of phrases as inputs/captions.py makes them."""
     for concept in captions.CONCEPTS:
         for language, texts in concept["text"].items():
             for text in texts:

@@ -1,6 +1,6 @@
 """The shipped weights as a checkpoint, for a run that goes on from them where no checkpoint is left.
 
-    python3 restore.py                                 work/shipped.pt
+    python3 -m checkpoints.restore                                 work/shipped.pt
     python3 train.py --begin-with work/shipped.pt      a new run: optimizers and schedule start afresh
 """
 

@@ -1,8 +1,8 @@
 """Gives a trained model vectors for the words that tokenizer/add_words.py added.
 
-    python3 enlarge.py --checkpoint work/X.pt --output work/Y.pt
+    python3 -m checkpoints.enlarge --checkpoint work/X.pt --output work/Y.pt
 
-All else stands still while the new vectors learn which names their words are near to (neighbours.py): minutes. A run that
+All else stands still while the new vectors learn which names their words are near to (inputs/neighbours.py): minutes. A run that
 goes on from Y trains them with the rest.
 """
 
@@ -11,13 +11,13 @@ import os
 
 import torch
 
-from captions import articles
-from evaluate import Encoder
+from inputs.captions import articles
+from evaluation.evaluate import Encoder
 from export import HERE, MODEL
 from hardware import DEVICE
 from losses import resemble
 from model import WIDTH, OneSpace, depth
-from neighbours import shares
+from inputs.neighbours import shares
 from tokenizer.add_words import all_neighbours
 from tokenizer.encoder import Tokenizer
 

@@ -1,7 +1,7 @@
 """Averages the weights of checkpoints of one run: the mean lies lower in the valley they share than each of them
 (model soups, Wortsman et al. 2022, arXiv:2203.05482). What else a checkpoint holds is the last one's.
 
-    python3 average.py work/a.pt work/b.pt --output work/mean.pt
+    python3 -m checkpoints.average work/a.pt work/b.pt --output work/mean.pt
 """
 
 import argparse
