@@ -201,7 +201,7 @@ export class Rollout implements RoutingState {
     return this.exclusively(async () => {
       const { dualWriter, pairing } = this.expect('candidate', 'promote');
       if (dualWriter.model === undefined) throw conflict(`${pairing.other.id} is not loaded; the log says why.`);
-      if (!force) await this.checkComplete(dualWriter.model, dualWriter.outOfSync);
+      if (!force) await this.checkComplete(dualWriter.model, dualWriter);
       await this.swap('previous', force);
       this.log('promoted');
     });
@@ -212,7 +212,7 @@ export class Rollout implements RoutingState {
     return this.exclusively(async () => {
       const { dualWriter, pairing } = this.expect('previous', 'roll back');
       if (dualWriter.model === undefined) throw conflict(`${pairing.other.id} is not loaded; the log says why.`);
-      if (!force) await this.checkComplete(dualWriter.model, dualWriter.outOfSync);
+      if (!force) await this.checkComplete(dualWriter.model, dualWriter);
       await this.swap('candidate', force);
       this.log('rolled back');
     });
@@ -303,8 +303,13 @@ export class Rollout implements RoutingState {
     });
   }
 
-  /** @throws Problem `candidate_incomplete` */
-  private async checkComplete({ store, id }: ServedModel, outOfSync: OutOfSyncLog): Promise<void> {
+  /**
+   * Waits for the writes that are still on their way to the second index after their reply, then compares.
+   * @throws Problem `candidate_incomplete`
+   */
+  private async checkComplete({ store, id }: ServedModel, dualWriter: DualWriter): Promise<void> {
+    await dualWriter.drained(DRAIN_MS);
+    const { outOfSync } = dualWriter;
     const { count, ids } = await missingItems(store, this.parts.models.default.store);
     if (count === 0 && outOfSync.count === 0) return;
     const detail =
