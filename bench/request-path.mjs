@@ -39,7 +39,7 @@ const multipart = (file) => {
   return { body };
 };
 /** Each kind of request is sent several times, always with an input that no cache has seen. */
-const PHOTOS = ['acanthus', 'airplane', 'astronaut', 'boats', 'canyon', 'cat'];
+const PHOTOS = ['acanthus', 'airplane', 'astronaut', 'boats', 'canyon', 'cat', 'coffee', 'dahlia', 'flower'];
 const photos = await Promise.all(PHOTOS.map((name) => readFile(path.join(ROOT, 'samples/photos', `${name}.jpg`))));
 let [photosSent, textsSent] = [0, 0];
 const nextPhoto = () => photos[photosSent++];
@@ -47,6 +47,7 @@ const nextText = () => `a red car, number ${++textsSent}`;
 const REQUESTS = [
   { path: '/embed/image', what: 'multipart file', make: () => multipart(nextPhoto()), budget: 25 },
   { path: '/retrieve', what: 'JSON text', make: () => json({ text: nextText() }), budget: 32 },
+  { path: '/retrieve', what: 'multipart file', make: () => multipart(nextPhoto()), budget: 32 },
   { path: '/items', what: 'multipart file', make: () => multipart(nextPhoto()), budget: 32 },
   { path: '/embed/text', what: 'JSON text', make: () => json({ text: nextText() }) },
 ];
