@@ -12,8 +12,7 @@ import {
 import type { EmbeddingGemma2Manifest } from '../../../models/manifest.js';
 import type { Device } from '../../device.js';
 import { onFirstDevice, runWorker, type Session } from '../../worker/worker-main.js';
-import type { HubInput, HubPart, HubSetup } from '../transformers/family.js';
-import { mediaTokens } from '../transformers/family.js';
+import { type HubInput, type HubPart, type HubSetup, mediaTokens } from '../transformers/family.js';
 import {
   batchRunner,
   type EncodedBatch,
