@@ -14,6 +14,7 @@ import { MODEL_HEADER } from './common/headers.js';
 import { MAX_ID_BYTES } from './common/item-id.js';
 import { type Config, listOf } from './config.js';
 import { controlAdmission } from './http/admission-control.js';
+import { readJsonBodies } from './http/body/json-body.js';
 import { describeRoutes } from './http/openapi/plugin.js';
 import { guard } from './http/plugins/auth.js';
 import { answerClientError } from './http/plugins/client-error.js';
@@ -21,10 +22,10 @@ import { answerFrameworkError, answerProblems } from './http/plugins/error-handl
 import { limitRate } from './http/plugins/rate-limit.js';
 import { newRequestId, openRequestScopes } from './http/plugins/request-scope.js';
 import { abortSlowBodies } from './http/plugins/slow-body.js';
+import { MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS } from './http/request-limits.js';
 import { validatorCompiler } from './http/validation/validator.js';
 import { openService } from './service.js';
 
-const MAX_FIELD_BYTES = 1_000_000;
 /** How often Node checks for requests that are overdue. */
 const OVERDUE_CHECK_MS = 1000;
 /** The longest id, each of its bytes percent-encoded. */
@@ -61,13 +62,20 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   app.setValidatorCompiler(validatorCompiler);
   // A serializer compiled from the schema of a reply takes five times as long for a vector.
   app.setSerializerCompiler(() => JSON.stringify);
+  readJsonBodies(app);
   openRequestScopes(app);
   answerProblems(app);
   abortSlowBodies(app, config.SLOW_BODY_SECONDS);
   await allowOrigins(app, listOf(config.CORS_ORIGINS));
   await describeRoutes(app);
   await app.register(multipart, {
-    limits: { fileSize: config.MAX_UPLOAD_MB * 1e6, files: 64, fields: 64, parts: 128, fieldSize: MAX_FIELD_BYTES },
+    limits: {
+      fileSize: config.MAX_UPLOAD_MB * 1e6,
+      files: MAX_FORM_FIELDS,
+      fields: MAX_FORM_FIELDS,
+      parts: 2 * MAX_FORM_FIELDS,
+      fieldSize: MAX_FORM_FIELD_BYTES,
+    },
     throwFileSizeLimit: false,
   });
   await app.register(healthRoutes);

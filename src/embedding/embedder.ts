@@ -3,6 +3,7 @@ import { type Modality, richestModality } from '../common/modality.js';
 import type { Config } from '../config.js';
 import type { Encoder, MediaPart, Part, Role } from '../inference/encoder.js';
 import type { InputPart } from '../inputs/part.js';
+import { Turns } from '../lib/event-loop.js';
 import { decodeMedia } from '../media/decode.js';
 import type { FrameSampling, FrameShape } from '../media/frame.js';
 import { type MediaLimits, mediaLimits } from '../media/limits.js';
@@ -12,6 +13,9 @@ import type { CallContext } from './call-context.js';
 import type { Embedding } from './embedding.js';
 import type { EmbeddingCache } from './embedding-cache.js';
 
+/** A text longer than this may take milliseconds to hash and to tokenize. */
+const LONG_TEXT_CHARACTERS = 1000;
+
 /** Parts -> unit vector: decodes files, encodes, and remembers what was embedded before. */
 export class Embedder {
   /** `name@revision` of the model. */
@@ -20,6 +24,8 @@ export class Embedder {
   private readonly image: FrameShape;
   private readonly video: FrameSampling;
   private readonly limits: MediaLimits;
+  /** Long texts are hashed, and tokenized, one in each turn of the event loop: a request may have hundreds. */
+  private readonly turns = new Turns();
 
   constructor(
     private readonly manifest: ModelManifest,
@@ -47,8 +53,9 @@ export class Embedder {
    * @throws Problem `invalid_request` when there is no token, `too_large` when there are too many, and what decoding
    *   and encoding throw
    */
-  embed(parts: readonly InputPart[], context: CallContext, role: Role = 'document'): Promise<Embedding> {
+  async embed(parts: readonly InputPart[], context: CallContext, role: Role = 'document'): Promise<Embedding> {
     const { signal, forwarded = false } = context;
+    if (hasLongText(parts)) await this.turns.next();
     // Two services that are each other's upstream could wait for each other: a forwarded request never waits for a
     // computation that this service may itself have forwarded.
     const flight = forwarded ? 'forwarded' : 'own';
@@ -62,11 +69,12 @@ export class Embedder {
    */
   private keyOf(parts: readonly InputPart[], role: Role): string {
     const { name, revision } = this.manifest;
-    const content = parts.map((part) => ('text' in part ? [part.text] : [part.as ?? '', part.upload.sha256]));
+    const content = parts.map((part) => ('text' in part ? [part.text.length] : [part.as ?? '', part.upload.sha256]));
     const purpose = this.distinguishesRoles ? role : '';
-    return createHash('sha256')
-      .update(JSON.stringify([name, revision, this.config.DTYPE, this.video, purpose, content]))
-      .digest('base64');
+    const hash = createHash('sha256');
+    hash.update(JSON.stringify([name, revision, this.config.DTYPE, this.video, purpose, content]));
+    for (const part of parts) if ('text' in part) hash.update(part.text);
+    return hash.digest('base64');
   }
 
   /** @param signal aborted when every request that waits for this computation was cancelled */
@@ -86,6 +94,7 @@ export class Embedder {
       const record = (stage: Parameters<CallContext['record']>[0], of: Modality, seconds: number) =>
         context.record(stage, of, seconds, this.model);
       const { forwarded } = context;
+      if (hasLongText(parts)) await this.turns.next();
       return { modality, ...(await this.encoder.encode(decoded, { modality, role, signal, record, forwarded })) };
     } finally {
       release();
@@ -104,6 +113,9 @@ export class Embedder {
     return { ...media, upload };
   }
 }
+
+const hasLongText = (parts: readonly InputPart[]): boolean =>
+  parts.some((part) => 'text' in part && part.text.length > LONG_TEXT_CHARACTERS);
 
 /** The sizes in which the model takes images and frames. */
 function shapesOf(manifest: ModelManifest): { image: FrameShape; video: FrameShape } {

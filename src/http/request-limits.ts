@@ -11,6 +11,8 @@ export const MAX_ITEMS = INDEX.itemsPerUpsert;
 export const MAX_DELETED_IDS = INDEX.idsPerDelete;
 /** Most inputs of one request to /v1/embeddings; OpenAI allows as many. */
 export const MAX_OPENAI_INPUTS = 2048;
+export const MAX_FORM_FIELDS = 64;
+export const MAX_FORM_FIELD_BYTES = 1_000_000;
 export const MAX_TEXT_CHARACTERS = 1_000_000;
 export const MAX_RESULTS = INDEX.k;
 

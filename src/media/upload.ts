@@ -44,6 +44,7 @@ export interface ReceiveOptions {
   signal?: AbortSignal;
 }
 
+const FIRST_BUFFER_BYTES = 1e6;
 const SPOOL_SUFFIX = '.upload';
 
 /** What images are received into: enough to go on with when a burst of large ones is over. */
@@ -133,13 +134,15 @@ async function keepInMemory(
   expectedBytes: number,
 ): Promise<ImageUpload> {
   const hash = createHash('sha256').update(head);
-  let buffer = memory.take(Math.max(head.length, expectedBytes));
+  // What is announced may never arrive: memory is taken for what has, with room to grow.
+  let buffer = memory.take(Math.max(head.length, Math.min(expectedBytes, FIRST_BUFFER_BYTES)));
   let size = head.copy(buffer);
   const dispose = once(() => memory.giveBack(buffer));
   try {
     for await (const chunk of chunks) {
       hash.update(chunk);
-      if (size + chunk.length > buffer.length) buffer = moved(buffer, size, 2 * (size + chunk.length));
+      const needed = size + chunk.length;
+      if (needed > buffer.length) buffer = moved(buffer, size, nextRoom(needed, expectedBytes));
       size += chunk.copy(buffer, size);
     }
   } catch (error) {
@@ -148,6 +151,10 @@ async function keepInMemory(
   }
   return { ...detected, bytes: buffer.subarray(0, size), size, sha256: hash.digest('hex'), dispose };
 }
+
+/** Four times what is needed, but not more than is still expected. */
+const nextRoom = (needed: number, expectedBytes: number): number =>
+  expectedBytes < needed ? 2 * needed : Math.min(4 * needed, expectedBytes);
 
 /** The first `size` bytes of a buffer in one with more room. */
 function moved(buffer: Buffer, size: number, room: number): Buffer {

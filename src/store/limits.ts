@@ -2,6 +2,8 @@
 export const LIMITS = {
   dim: 4096,
   metadataBytes: 64 * 1024,
+  /** Levels of metadata, and of any other JSON of no fixed shape: clients, too, read it recursively. */
+  jsonDepth: 64,
   itemsPerUpsert: 1000,
   idsPerDelete: 10_000,
   k: 1000,

@@ -52,9 +52,36 @@ export function checkVector(vector: Float32Array, dim: number): void {
   if (!isUnitVector(vector)) throw invalid('The vector must have norm 1; divide it by its norm.');
 }
 
+/** Bounds of metadata and filters that are independent of what they mean: later steps may recurse and serialize. */
+export const JSON_BOUNDS = { depth: LIMITS.jsonDepth, values: LIMITS.metadataBytes } as const;
+/** A bound that a JSON value exceeds, or a name that is not one of a field: it would replace an object's prototype. */
+export type JsonExcess = keyof typeof JSON_BOUNDS | 'prototype';
+
+/** How a JSON value of any shape exceeds what later steps can take; undefined when it does not. It does not recurse. */
+export function excessOf(value: unknown): JsonExcess | undefined {
+  let values = 1;
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > JSON_BOUNDS.depth) return 'depth';
+    const next: unknown[] = [];
+    for (const one of level) {
+      if (typeof one !== 'object' || one === null) continue;
+      if (Object.hasOwn(one, '__proto__')) return 'prototype';
+      for (const inner of Object.values(one)) {
+        if (++values > JSON_BOUNDS.values) return 'values';
+        if (typeof inner === 'object') next.push(inner);
+      }
+    }
+    level = next;
+  }
+  return undefined;
+}
+
 function encodeMetadata({ id, metadata, original }: Item): Uint8Array {
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata))
     throw invalid(`The metadata of ${JSON.stringify(id)} must be an object.`);
+  if (excessOf(metadata) === 'depth')
+    throw invalid(`The metadata of ${JSON.stringify(id)} nests deeper than ${JSON_BOUNDS.depth} levels.`);
   const bytes = Buffer.from(stringify(metadata, original, id));
   if (bytes.length > LIMITS.metadataBytes)
     throw new Problem(

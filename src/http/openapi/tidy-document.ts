@@ -1,5 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 
+/** A keyword of the validator, which descriptions say in words. */
+const BOUNDED = 'x-bounded';
+
 type Json = Record<string, unknown>;
 
 /**
@@ -17,10 +20,10 @@ export function tidyDocument(document: Json): Json {
 function tidy(value: unknown, schemas: Json): unknown {
   if (Array.isArray(value)) return value.map((one) => tidy(one, schemas));
   if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).map(([key, one]) =>
+  const entries = Object.entries(value)
+    .filter(([key]) => key !== BOUNDED)
     // Examples are data, not schemas.
-    key.startsWith('example') ? [key, one] : [key, tidy(one, schemas)],
-  );
+    .map(([key, one]) => (key.startsWith('example') ? [key, one] : [key, tidy(one, schemas)]));
   const copy = optionalWhereDefault(Object.fromEntries(entries));
   return isTitled(copy) ? hoist(copy, schemas) : copy;
 }

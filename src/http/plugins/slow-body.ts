@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { REQUEST_TIMEOUT } from './client-error.js';
+import { refuseBody } from '../admission-control.js';
+import { requestTimeout } from './client-error.js';
 
 /** A client that sends less than this for a whole window only holds a connection and a permit. */
 const MIN_BYTES_PER_SECOND = 1000;
@@ -33,8 +34,7 @@ export function abortSlowBodies(app: FastifyInstance, windowSeconds: number): vo
       if (window === undefined || socket.bytesRead - window.bytes >= minBytes) continue;
       // When bytes wait to be read, it is the service that is slow.
       if (message.readableLength > 0 && !reply.headersSent) continue;
-      if (reply.headersSent) socket.destroy();
-      else app.server.emit('clientError', Object.assign(new Error('slow body'), { code: REQUEST_TIMEOUT }), socket);
+      refuseBody(app, message, reply, requestTimeout());
     }
   };
   const timer = setInterval(sweep, (1000 * windowSeconds) / SWEEPS_PER_WINDOW);

@@ -2,6 +2,7 @@ import { Type } from 'typebox';
 import { ID_PATTERN, MAX_ID_CHARACTERS } from '../../common/item-id.js';
 import { forEachModality, MODALITIES } from '../../common/modality.js';
 import { ROLES } from '../../inference/encoder.js';
+import { LIMITS } from '../../store/limits.js';
 import { type limitsOf, MAX_TEXT_CHARACTERS } from '../request-limits.js';
 
 /** Schemas that several routes use. */
@@ -41,12 +42,14 @@ export const ErrorEntry = Type.Object({ error: AnyObject }, { description: 'A pr
 export const MetadataObject = Type.Unsafe<Record<string, unknown>>({
   type: 'object',
   additionalProperties: true,
-  description: 'Any JSON object.',
+  'x-bounded': true,
+  description: `Any JSON object of at most ${LIMITS.jsonDepth} levels and ${LIMITS.metadataBytes} bytes.`,
 });
 
 export const Filter = Type.Unsafe<Record<string, unknown>>({
   type: 'object',
   additionalProperties: true,
+  'x-bounded': true,
   description:
     'Only items whose metadata match: {"colour": "red"}, {"year": {"$gte": 2020}}, {"tag": {"$in": ["a", "b"]}}, $ne, $nin, $exists, $and, $or, $not.',
 });
@@ -55,7 +58,7 @@ export const Text = Type.String({ minLength: 1, maxLength: MAX_TEXT_CHARACTERS }
 
 /** A vector as received: any length and norm, so that the error can say what is wrong with it. */
 export const Numbers = Type.Array(Type.Number(), {
-  maxItems: 65_536,
+  maxItems: LIMITS.dim,
   description: "A ready vector of the model's length; it is scaled to norm 1.",
 });
 

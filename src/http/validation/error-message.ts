@@ -1,10 +1,4 @@
-/** An error of the validator: one keyword of the schema that one place of the value violates. */
-export interface SchemaError {
-  keyword: string;
-  instancePath: string;
-  message: string;
-  params?: object;
-}
+import type { ErrorObject } from 'ajv';
 
 export interface Explanation {
   /** Path of the field that is wrong, with dots; empty for the whole value. */
@@ -13,35 +7,87 @@ export interface Explanation {
   what: string;
 }
 
+/** Longest text of the caller that an error repeats. */
 const MAX_SHOWN_CHARACTERS = 40;
 
-/** Explains the errors of a validator. A union reports every branch, so the deepest error is the most specific. */
-export function explain(errors: readonly SchemaError[], value: unknown): Explanation {
-  const depth = ({ instancePath }: SchemaError) => instancePath.split('/').length;
-  const deepest = Math.max(...errors.map(depth));
-  const place = errors.find((error) => depth(error) === deepest)?.instancePath ?? '';
-  const here = errors.filter(({ instancePath, keyword }) => instancePath === place && keyword !== 'anyOf');
-  return { field: place.slice(1).replaceAll('/', '.'), what: predicate(here, valueAt(value, place)) };
+/** An error and the keys on the way to the value that is wrong. */
+interface Placed {
+  error: ErrorObject;
+  path: readonly string[];
 }
 
-function predicate(errors: readonly SchemaError[], value: unknown): string {
-  const all = (keyword: string) => errors.filter((error) => error.keyword === keyword);
-  const params = (keyword: string, name: string) =>
-    all(keyword).flatMap((error) => (error.params as Record<string, unknown> | undefined)?.[name] ?? []);
-  // How a schema without additional properties rejects a field.
-  if (all('boolean').length > 0) return 'is not a field of this request';
+/**
+ * Explains the errors of a validator that stops at the first one. A union reports each of its branches: the branch that
+ * was meant is the one that went furthest.
+ */
+export function explain(errors: readonly ErrorObject[], value: unknown): Explanation {
+  const placed = meant(errors.filter(({ keyword }) => keyword !== 'anyOf').map(place));
+  const { path } = placed.reduce<Placed | { path: string[] }>(
+    (best, one) => (isFurther(one.path, best.path) ? one : best),
+    { path: [] },
+  );
+  const here = placed.filter((one) => one.path.join('/') === path.join('/')).map(({ error }) => error);
+  return { field: path.map(cut).join('.'), what: predicate(here, valueAt(value, path)) };
+}
+
+/** A field that should not be there is itself wrong, and so is the tag of a branch that is not meant. */
+function place(error: ErrorObject): Placed {
+  const { instancePath, keyword, params } = error;
+  const keys = instancePath.split('/').slice(1);
+  const path = keys.map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const tag = otherTag(error);
+  if (tag !== undefined) return { error: tag.error, path: [...path, tag.name] };
+  return { error, path: keyword === 'additionalProperties' ? [...path, params.additionalProperty] : path };
+}
+
+/** The tag of the branch that reports an error, as an error, where the value has another: `{"type": "audio"}`. */
+function otherTag({ keyword, parentSchema, data, ...error }: ErrorObject) {
+  if (keyword !== 'required' && keyword !== 'additionalProperties') return undefined;
+  const properties = Object.entries((parentSchema?.properties ?? {}) as Record<string, { const?: unknown }>);
+  const tag = properties.find(([name, property]) => 'const' in property && property.const !== Object(data)[name]);
+  if (tag === undefined) return undefined;
+  const [name, { const: allowedValue }] = tag;
+  return { name, error: { ...error, keyword: 'const', params: { allowedValue } } };
+}
+
+/** Without the tags of other branches, where the value has the tag of one. */
+function meant(placed: readonly Placed[]): readonly Placed[] {
+  const isTag = ({ error }: Placed) => error.keyword === 'const';
+  const isSpecific = ({ error }: Placed) => error.keyword !== 'const' && error.keyword !== 'type';
+  const depthOfTags = Math.min(...placed.filter(isTag).map(({ path }) => path.length));
+  const others = placed.filter((one) => !isTag(one));
+  return others.some((one) => isSpecific(one) && one.path.length >= depthOfTags - 1) ? others : placed;
+}
+
+/** Whether a place comes after another, in the order of a check: a later entry of a list, or further in. */
+function isFurther(path: readonly string[], other: readonly string[]): boolean {
+  const differs = path.findIndex((key, i) => key !== other[i]);
+  if (differs === -1) return false;
+  if (differs >= other.length) return true;
+  return Number(path[differs]) > Number(other[differs]);
+}
+
+function predicate(errors: readonly ErrorObject[], value: unknown): string {
+  const params = (keyword: string, name: string): unknown[] =>
+    errors.filter((error) => error.keyword === keyword).flatMap((error) => error.params[name] ?? []);
+  if (errors.some(({ keyword }) => keyword === 'additionalProperties')) return 'is not a field of this request';
   const allowed = [...params('enum', 'allowedValues'), ...params('const', 'allowedValue')];
-  if (allowed.length > 0) return `must be one of ${allowed.join(', ')}; received ${show(value)}`;
-  const other = errors.find(({ keyword }) => keyword !== 'type');
-  if (other?.keyword === 'required') return `needs ${params('required', 'requiredProperties').join(', ')}`;
-  if (other !== undefined) return other.message;
+  if (allowed.length > 0) return `must be one of ${[...new Set(allowed)].join(', ')}; received ${show(value)}`;
+  const missing = params('required', 'missingProperty');
+  if (missing.length > 0) return `needs ${missing.join(' or ')}`;
+  const others = errors.filter(({ keyword }) => keyword !== 'type');
+  // Of the branches of a union, the most generous limit counts.
+  const other = others.sort((a, b) => (b.params.limit ?? 0) - (a.params.limit ?? 0))[0];
+  if (other !== undefined) return inWords(other);
   const types = [...new Set(params('type', 'type'))];
   return types.length === 0 ? 'is not valid' : `must be ${types.join(' or ')}; received ${typeOf(value)}`;
 }
 
-function valueAt(value: unknown, pointer: string): unknown {
-  const keys = pointer.split('/').slice(1);
-  return keys.reduce<unknown>(
+const inWords = ({ message = 'is not valid' }: ErrorObject): string =>
+  message.replace('NOT', 'not').replace(/not have fewer than 1 \w+$/, 'not be empty');
+
+function valueAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
     (inner, key) => (typeof inner === 'object' && inner !== null ? (inner as Record<string, unknown>)[key] : undefined),
     value,
   );
@@ -53,7 +99,7 @@ function typeOf(value: unknown): string {
   return `${typeof value === 'object' ? 'an' : 'a'} ${typeof value}`;
 }
 
-function show(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value) : typeOf(value);
-  return text.length > MAX_SHOWN_CHARACTERS ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}...` : text;
-}
+const show = (value: unknown): string => (typeof value === 'string' ? JSON.stringify(cut(value)) : typeOf(value));
+
+const cut = (text: string): string =>
+  text.length > MAX_SHOWN_CHARACTERS ? `${text.slice(0, MAX_SHOWN_CHARACTERS)}...` : text;

@@ -1,9 +1,81 @@
+import { Ajv, type KeywordDefinition, type ValidateFunction } from 'ajv';
 import type { FastifySchemaCompiler } from 'fastify';
-import { type Static, type TObject, type TSchema, Type } from 'typebox';
-import { Compile, type Validator } from 'typebox/compile';
-import { Value } from 'typebox/value';
+import type { Static, TObject, TSchema } from 'typebox';
 import { Problem } from '../../common/errors.js';
-import { explain, type SchemaError } from './error-message.js';
+import { excessOf, JSON_BOUNDS, type JsonExcess } from '../../store/validate.js';
+import { hasMoreValues, MAX_INLINE_VALUES, parseJson } from '../body/json.js';
+import { explain } from './error-message.js';
+
+/**
+ * Checks values against the schemas of the routes, at a cost that the schemas bound, whatever the value: a check stops
+ * at its first violation (of each branch of a union), a list that is too long is refused before its entries are looked
+ * at, a string before its characters are, and `bounded` limits objects of any shape.
+ */
+function newAjv(options: { coerceTypes: boolean }): Ajv {
+  // Schemas also have keywords of OpenAPI.
+  const ajv = new Ajv({
+    ...options,
+    allErrors: false,
+    useDefaults: true,
+    strict: false,
+    validateFormats: false,
+    // Errors say which branch of a union reports them.
+    verbose: true,
+  });
+  for (const keyword of [MIN_LENGTH, MAX_LENGTH]) ajv.removeKeyword(keyword.keyword as string).addKeyword(keyword);
+  return ajv.addKeyword(BOUNDED);
+}
+
+/** Counts the code points of a string only when its length alone does not decide: a code point has one or two units. */
+const codePoints = (text: string): number => [...text].length;
+const MAX_LENGTH: KeywordDefinition = {
+  keyword: 'maxLength',
+  type: 'string',
+  before: 'pattern',
+  compile: (max: number) => (text: string) => text.length <= max || (text.length <= 2 * max && codePoints(text) <= max),
+  error: { message: ({ schema }) => `must not have more than ${schema} characters` },
+};
+const MIN_LENGTH: KeywordDefinition = {
+  keyword: 'minLength',
+  type: 'string',
+  before: 'pattern',
+  compile: (min: number) => (text: string) => text.length >= 2 * min || codePoints(text) >= min,
+  error: { message: ({ schema }) => `must not have fewer than ${schema} characters` },
+};
+
+/** How objects of any shape exceed what the store takes, in words. */
+const EXCESSES: Record<JsonExcess, string> = {
+  depth: `nests deeper than ${JSON_BOUNDS.depth} levels`,
+  values: `has more than ${JSON_BOUNDS.values} values`,
+  prototype: 'has the field "__proto__"',
+};
+const BOUNDED: KeywordDefinition = {
+  keyword: 'x-bounded',
+  type: 'object',
+  schemaType: 'boolean',
+  errors: 'full',
+  compile: () => {
+    const check: { (value: unknown): boolean; errors?: object[] } = (value) => {
+      const excess = excessOf(value);
+      if (excess === undefined) return true;
+      check.errors = [{ keyword: 'x-bounded', message: EXCESSES[excess], params: {} }];
+      return false;
+    };
+    return check as never;
+  },
+};
+
+/** In a JSON body the types must be right; text (query, path, fields of a form) becomes numbers and booleans. */
+const AJVS = { json: newAjv({ coerceTypes: false }), text: newAjv({ coerceTypes: true }) };
+
+/** Compiled once for each schema: the compilation takes some milliseconds. */
+const validators = { json: new WeakMap<TSchema, ValidateFunction>(), text: new WeakMap<TSchema, ValidateFunction>() };
+
+function compiled(schema: TSchema, from: 'json' | 'text'): ValidateFunction {
+  const validator = validators[from].get(schema) ?? AJVS[from].compile(schema);
+  validators[from].set(schema, validator);
+  return validator;
+}
 
 /**
  * Checks a request against the schema of its route and fills in defaults. Only text (query, path) is converted to
@@ -12,61 +84,50 @@ import { explain, type SchemaError } from './error-message.js';
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'body', contentType }) => {
   // A streamed body (multipart, or a raw file) is checked while it is read.
   if (contentType !== undefined && contentType !== 'application/json') return (value: unknown) => ({ value });
-  const validator = compiled(schema);
-  const defaults = defaultsOf(schema);
+  const validator = compiled(schema, httpPart === 'body' ? 'json' : 'text');
   return (value: unknown) => {
-    const given = httpPart === 'body' ? value : Value.Convert(schema, value);
-    const complete = defaults === undefined ? given : Value.Default(defaults, given);
-    if (validator.Check(complete)) return { value: complete };
-    return { error: toProblem(httpPart, validator.Errors(complete), complete) };
+    const problem = violation(validator, value, httpPart);
+    return problem === undefined ? { value } : { error: problem };
   };
 };
 
-const validators = new WeakMap<TSchema, Validator>();
-
-/** The compiled validator of a schema: interpreting the schema for each request takes many times as long. */
-function compiled(schema: TSchema): Validator {
-  const validator = validators.get(schema) ?? Compile(schema);
-  validators.set(schema, validator);
-  return validator;
-}
-
 /**
- * The part of a schema that has defaults: filling in defaults visits everything the schema describes, and a vector
- * has a thousand numbers.
+ * Checks a JSON body as its route does.
+ * @returns the Problem `invalid_request` that names the wrong place; undefined when the value fits
  */
-function defaultsOf(schema: TSchema): TSchema | undefined {
-  if ('default' in schema || !Type.IsObject(schema)) return hasDefault(schema) ? schema : undefined;
-  const properties = Object.entries(schema.properties).filter(([, property]) => hasDefault(property));
-  return properties.length === 0 ? undefined : Type.Object(Object.fromEntries(properties));
-}
+export const violationOf = (schema: TSchema, value: unknown): Problem | undefined =>
+  violation(compiled(schema, 'json'), value, 'body');
 
-const hasDefault = (schema: TSchema): boolean => JSON.stringify(schema).includes('"default":');
+function violation(validator: ValidateFunction, value: unknown, part: string): Problem | undefined {
+  if (validator(value)) return undefined;
+  const { field, what } = explain(validator.errors ?? [], value);
+  const subject = field === '' ? `The ${part}` : `${part}.${field}`;
+  return new Problem('invalid_request', `${subject} ${what}.`, { in: part, field });
+}
 
 /**
  * Multipart fields, which are text, as the values of `schema`: numbers are converted, objects and arrays parsed as JSON.
  * @throws Problem `invalid_request` that names the field
  */
 export function parseFields<Schema extends TObject>(schema: Schema, fields: Record<string, unknown>): Static<Schema> {
-  const given = Object.entries(fields).map(([name, value]) => [name, parseField(schema.properties[name], name, value)]);
-  const complete = Value.Default(schema, Value.Convert(schema, Object.fromEntries(given)));
-  const validator = compiled(schema);
-  if (validator.Check(complete)) return complete as Static<Schema>;
-  throw toProblem('body', validator.Errors(complete), complete);
+  const given = Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, parseField(schema.properties[name], name, value)]),
+  );
+  const problem = violation(compiled(schema, 'text'), given, 'body');
+  if (problem !== undefined) throw problem;
+  return given as Static<Schema>;
 }
 
 function parseField(schema: TSchema | undefined, name: string, value: unknown): unknown {
   const isJson = schema !== undefined && 'type' in schema && (schema.type === 'object' || schema.type === 'array');
   if (typeof value !== 'string' || !isJson) return value;
+  const bytes = Buffer.from(value);
+  const place = { in: 'body', field: name };
+  if (hasMoreValues(bytes, MAX_INLINE_VALUES))
+    throw new Problem('too_large', `The field "${name}" has more than ${MAX_INLINE_VALUES} values.`, place);
   try {
-    return JSON.parse(value);
+    return parseJson(bytes);
   } catch {
-    throw new Problem('invalid_json', `The field "${name}" is not valid JSON.`, { in: 'body', field: name });
+    throw new Problem('invalid_json', `The field "${name}" is not valid JSON.`, place);
   }
-}
-
-function toProblem(part: string, errors: readonly SchemaError[], value: unknown): Problem {
-  const { field, what } = explain(errors, value);
-  const subject = field === '' ? `The ${part}` : `${part}.${field}`;
-  return new Problem('invalid_request', `${subject} ${what}.`, { in: part, field });
 }

@@ -14,6 +14,9 @@ const CHANNELS = 3;
  */
 const MAX_CHARACTERS_PER_TOKEN = 64;
 
+/** More than a token usually has: so much text fills the model. */
+const USUAL_CHARACTERS_PER_TOKEN = 8;
+
 /** Text, or frames whose sides are multiples of the patch. */
 type Part = { text: string } | { frames: readonly Frame[] };
 
@@ -76,9 +79,21 @@ export class Serializer {
       .replace(/\s+/g, ' ')
       .trim();
     if (compact === '') return { ids: new Int32Array(0), truncated: false };
-    const { ids } = this.tokenizer.encode(compact.slice(0, maxCharacters), { add_special_tokens: false });
+    const ids = this.firstTokens(compact.slice(0, maxCharacters));
     const truncated = ids.length > this.maxTextTokens || compact.length > maxCharacters;
     return { ids: Int32Array.from(ids.slice(0, this.maxTextTokens)), truncated };
+  }
+
+  /**
+   * All tokens of a text, or, where its first words have more than the model takes, those of the first words: each word
+   * is tokenized on its own, in a time that grows with its length.
+   */
+  private firstTokens(text: string): number[] {
+    const encode = (part: string) => this.tokenizer.encode(part, { add_special_tokens: false }).ids;
+    const room = this.maxTextTokens * USUAL_CHARACTERS_PER_TOKEN;
+    const end = text.length > room ? text.lastIndexOf(' ', room) : -1;
+    const first = end > 0 ? encode(text.slice(0, end)) : [];
+    return first.length > this.maxTextTokens ? first : encode(text);
   }
 
   private toPatches(frames: readonly Frame[]): Pick<TokenSequence, 'patches' | 'positions'> {
