@@ -1,0 +1,188 @@
+/**
+ * Good clients beside clients that come slowly, hang up and send nonsense: are the good ones served as before, and is
+ * memory stable?
+ *
+ *   npm run build && node bench/misbehaving-clients.mjs [--minutes 120] [--rate 8]
+ *
+ * Good clients send `rate` requests a second at fixed times, whatever the replies take: texts, images and videos to
+ * embed, items to store, replace, read and delete, searches. They run alone for a tenth of the time, then beside the
+ * others. Estimate: the bad ones hold 80 connections and cost the decoding of a few damaged files and the parsing of a
+ * few MB of JSON a second, in threads that are not the event loop's; so p99 may double where the cores are busy, not more.
+ */
+import http from 'node:http';
+import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { jpegs, texts, videos } from './inference/workloads.mjs';
+import { post, summarise } from './load.mjs';
+import { random } from './random.mjs';
+import { residentMB } from './resident-memory.mjs';
+import { startService } from './service.mjs';
+import { printTable } from './table.mjs';
+
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '120' }, rate: { type: 'string', default: '8' } },
+});
+const [MINUTES, RATE] = [values.minutes, values.rate].map(Number);
+const ALONE_MINUTES = MINUTES / 10;
+const WINDOWS = 10;
+const SAMPLE_MS = 1000;
+const MAX_GROWTH = 0.05;
+const MAX_P99_RATIO = 2;
+const ITEMS = 500;
+
+// Small caches, so that both have begun to evict when memory is first measured.
+const service = await startService({ CACHE_MB: '4', CACHE_DISK_MB: '8', MAX_QUEUE: '128' });
+const { hostname, port } = new URL(service.url);
+const next = random(11);
+const pick = (list) => list[Math.floor(next() * list.length)];
+const json = (path, body) => ({ path, type: 'application/json', body: JSON.stringify(body) });
+const [images, clips] = [await jpegs(640, 480), await videos({ seconds: 2, size: '320x240' })];
+const words = texts(12, 400);
+const id = () => `item-${Math.floor(next() * ITEMS)}`;
+
+const GOOD = [
+  () => json('/embed/text', { text: `${pick(words)} ${next()}` }),
+  () => json('/retrieve', { text: `${pick(words)} ${next()}`, top_k: 10 }),
+  () => json('/items', { id: id(), text: `${pick(words)} ${next()}`, metadata: { n: Math.floor(next() * 10) } }),
+  () => json('/retrieve', { text: pick(words), filter: { n: 3 } }),
+  () => ({ path: '/embed/image', type: 'image/jpeg', body: pick(images) }),
+  () => ({ path: '/embed/video', type: 'video/mp4', body: pick(clips) }),
+];
+
+const agent = new http.Agent({ keepAlive: true });
+let latencies = [];
+const failures = new Map();
+
+async function sendGood() {
+  const request = pick(GOOD)();
+  const start = performance.now();
+  const { status } = await post(service.url, agent, request).catch((error) => ({ status: error.code }));
+  latencies.push(performance.now() - start);
+  if (status !== 200 && status !== 201) failures.set(status, (failures.get(status) ?? 0) + 1);
+}
+
+const connection = (onConnect) =>
+  new Promise((resolve) => {
+    const socket = net.connect(Number(port), hostname, () => onConnect(socket));
+    socket.on('error', () => {});
+    socket.on('close', resolve);
+  });
+const head = (path, type, length) =>
+  `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${type}\r\ncontent-length: ${length}\r\n\r\n`;
+
+/** Announces much and sends little, until it is cut off. */
+const slow = (bytesPerSecond) =>
+  connection((socket) => {
+    socket.write(head('/embed/image', 'image/jpeg', 60_000_000));
+    socket.write(pick(images).subarray(0, 500));
+    const timer = setInterval(() => socket.write(Buffer.alloc(bytesPerSecond)), 1000);
+    socket.on('close', () => clearInterval(timer));
+    setTimeout(() => socket.destroy(), 60_000).unref();
+  });
+
+/** Sends a request, or half of one, and goes. */
+const hangUp = () =>
+  connection((socket) => {
+    const image = pick(images);
+    socket.write(head('/items', 'image/jpeg', image.length));
+    socket.write(next() < 0.5 ? image : image.subarray(0, image.length / 2));
+    setTimeout(() => socket.destroy(), 50 * next());
+  });
+
+/** Asks for pages and never reads the replies. */
+const neverRead = () =>
+  connection((socket) => {
+    socket.pause();
+    for (let i = 0; i < 50; i++) socket.write('GET /items?limit=1000 HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    setTimeout(() => socket.destroy(), 30_000).unref();
+  });
+
+const raw = (text) =>
+  connection((socket) => {
+    socket.resume();
+    socket.end(text);
+    setTimeout(() => socket.destroy(), 5_000).unref();
+  });
+
+const damaged = (bytes) => {
+  const copy = Buffer.from(bytes);
+  for (let i = 0; i < 20; i++) copy[Math.floor(next() * copy.length)] = Math.floor(256 * next());
+  return copy;
+};
+const repeated = (text, count) => text.repeat(count);
+const NONSENSE = [
+  () => raw('GARBAGE\r\n\r\n'),
+  () => raw(`GET / HTTP/1.1\r\nx: ${repeated('a', 20_000)}\r\n\r\n`),
+  () => raw(head('/embed/image', 'image/png', 999_999_999_999)),
+  () => raw(head('/items', 'application/json', 30_000) + repeated('[', 30_000)),
+  () => raw(`${head('/retrieve', 'application/json', 300_014)}{"include":[${repeated('"",', 100_000)}1]`),
+  () => raw(`${head('/items', 'application/json', 900_001)}[${repeated('{},', 300_000)}`),
+  () => post(service.url, agent, { path: '/embed/image', type: 'image/jpeg', body: damaged(pick(images)) }),
+  () => post(service.url, agent, { path: '/embed/video', type: 'video/mp4', body: damaged(pick(clips)) }),
+];
+
+let running = true;
+/** Does something again and again, `concurrency` at a time. */
+const keep = (concurrency, task, pauseMs = 0) =>
+  Array.from({ length: concurrency }, async () => {
+    while (running) {
+      await Promise.resolve(task()).catch(() => {});
+      await sleep(pauseMs);
+    }
+  });
+
+async function sendForMinutes(minutes) {
+  const pending = new Set();
+  const start = performance.now();
+  for (let sent = 0; performance.now() - start < minutes * 60_000; sent++) {
+    const one = sendGood().finally(() => pending.delete(one));
+    pending.add(one);
+    await sleep(Math.max(0, start + ((sent + 1) * 1000) / RATE - performance.now()));
+  }
+  await Promise.all(pending);
+}
+
+const rows = [];
+async function measure(phase, minutes) {
+  latencies = [];
+  const resident = [];
+  const timer = setInterval(async () => resident.push(await residentMB(service.pid)), SAMPLE_MS);
+  await sendForMinutes(minutes);
+  clearInterval(timer);
+  const { p50Ms, p99Ms, count } = summarise(latencies, minutes * 60);
+  const median = resident.sort((a, b) => a - b)[Math.floor(resident.length / 2)];
+  rows.push({ phase, requests: count, 'p50 ms': p50Ms, 'p99 ms': p99Ms, 'resident MB': median });
+  console.error(JSON.stringify(rows.at(-1)));
+}
+
+await sendForMinutes(ALONE_MINUTES / 2);
+await measure('alone', ALONE_MINUTES);
+const bad = [
+  ...keep(40, () => slow(1_200)),
+  ...keep(20, () => slow(100)),
+  ...keep(4, hangUp, 500),
+  ...keep(10, neverRead, 1000),
+  ...keep(1, () => pick(NONSENSE)(), 500),
+];
+// What the others hold is held once: memory is compared from here on.
+await sendForMinutes(ALONE_MINUTES);
+for (let window = 1; window <= WINDOWS; window++)
+  await measure(`beside others, ${window}`, (MINUTES - 2.5 * ALONE_MINUTES) / WINDOWS);
+running = false;
+
+const [alone, first, ...others] = rows;
+const last = others.at(-1);
+const worst = Math.max(...[first, ...others].map((row) => row['p99 ms']));
+const growth = last['resident MB'] / first['resident MB'] - 1;
+const failed = [...failures].map(([status, count]) => `${count} x ${status}`).join(', ');
+printTable('Good clients, alone and beside clients that misbehave', rows);
+printTable('Targets', [
+  { target: 'good requests that failed', required: '0', measured: failed || 0 },
+  { target: 'worst p99 / p99 alone', required: `< ${MAX_P99_RATIO}`, measured: worst / alone['p99 ms'] },
+  { target: 'growth of memory', required: `< ${100 * MAX_GROWTH} %`, measured: `${(100 * growth).toFixed(1)} %` },
+]);
+agent.destroy();
+await service.stop();
+await Promise.race([Promise.all(bad), sleep(1000)]);
+process.exit(failed === '' && worst / alone['p99 ms'] < MAX_P99_RATIO && growth < MAX_GROWTH ? 0 : 1);
