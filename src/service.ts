@@ -1,9 +1,10 @@
 import path from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config.js';
-import { DiskCache, embeddingCodec } from './embedding/disk-cache.js';
+import { DiskCache } from './embedding/disk-cache.js';
 import type { Embedding } from './embedding/embedding.js';
 import { EmbeddingCache, sizeOfEmbedding } from './embedding/embedding-cache.js';
+import { openCacheFiles } from './embedding/open-disk-cache.js';
 import { AdmissionControl } from './http/admission-control.js';
 import { ApiKeys } from './http/plugins/auth.js';
 import { JsonInputs } from './inputs/json-input.js';
@@ -51,11 +52,13 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
   metrics.watchGpus(readGpus);
   const spoolFolder = path.join(config.DATA_DIR, 'spool');
   await clearSpool(spoolFolder);
-  const diskCache = openDiskCache(config);
+  const diskCache = newDiskCache(config, logger);
   const cache = new EmbeddingCache<Embedding>(config.CACHE_MB * 1e6, sizeOfEmbedding, metrics, diskCache);
   const loader = new ModelLoader({ config, metrics, logger, cache, ffmpeg: await Ffmpeg.locate() });
   const file = new StateFile(path.join(config.DATA_DIR, 'rollout'));
   const { models, state, other, configured } = await openModels(config, loader, file, logger);
+  // Only now does no other process use the folder: the embedded indexes are locked.
+  diskCache?.load(openCacheFiles(diskCache.options));
   const rolloutMetrics = new RolloutMetrics(metrics.registry, () => rollout.measurements);
   const workers = config.ENCODER_WORKERS;
   const rollout = new Rollout({ models, loader, file, metrics: rolloutMetrics, logger, workers, configured }, state);
@@ -87,7 +90,7 @@ function openInputs({ ALLOW_URL_HOSTS, MAX_FETCH_SECONDS, MAX_UPLOAD_MB }: Confi
   return new JsonInputs(new MediaUrls({ maxBytes: MAX_UPLOAD_MB * 1e6, folder }, remote));
 }
 
-function openDiskCache({ CACHE_DISK_MB, DATA_DIR }: Config): DiskCache<Embedding> | undefined {
+function newDiskCache({ CACHE_DISK_MB, DATA_DIR }: Config, logger: FastifyBaseLogger): DiskCache | undefined {
   if (CACHE_DISK_MB === 0) return undefined;
-  return DiskCache.open(path.join(DATA_DIR, 'cache'), CACHE_DISK_MB * 1e6, embeddingCodec);
+  return new DiskCache({ folder: path.join(DATA_DIR, 'cache'), maxBytes: CACHE_DISK_MB * 1e6, logger });
 }

@@ -60,7 +60,8 @@ export class Embedder {
     // computation that this service may itself have forwarded.
     const flight = forwarded ? 'forwarded' : 'own';
     const compute = (signal: AbortSignal) => this.compute(parts, context, role, signal);
-    return this.cache.get(this.keyOf(parts, role), compute, { signal, flight });
+    const hold = () => context.uploads.hold();
+    return this.cache.get(this.keyOf(parts, role), compute, { signal, flight, hold });
   }
 
   /**
@@ -84,21 +85,16 @@ export class Embedder {
     role: Role,
     signal: AbortSignal,
   ): Promise<Embedding> {
-    const release = context.uploads.hold();
-    try {
-      const decoded: Part[] = [];
-      for (const part of parts) decoded.push('text' in part ? part : await this.decode(part, context, signal));
-      const modalities = decoded.map((part) => ('text' in part ? 'text' : part.modality));
-      const [only] = modalities;
-      const modality = only !== undefined && modalities.length === 1 ? only : richestModality(modalities);
-      const record = (stage: Parameters<CallContext['record']>[0], of: Modality, seconds: number) =>
-        context.record(stage, of, seconds, this.model);
-      const { forwarded } = context;
-      if (hasLongText(parts)) await this.turns.next();
-      return { modality, ...(await this.encoder.encode(decoded, { modality, role, signal, record, forwarded })) };
-    } finally {
-      release();
-    }
+    const decoded: Part[] = [];
+    for (const part of parts) decoded.push('text' in part ? part : await this.decode(part, context, signal));
+    const modalities = decoded.map((part) => ('text' in part ? 'text' : part.modality));
+    const [only] = modalities;
+    const modality = only !== undefined && modalities.length === 1 ? only : richestModality(modalities);
+    const record = (stage: Parameters<CallContext['record']>[0], of: Modality, seconds: number) =>
+      context.record(stage, of, seconds, this.model);
+    const { forwarded } = context;
+    if (hasLongText(parts)) await this.turns.next();
+    return { modality, ...(await this.encoder.encode(decoded, { modality, role, signal, record, forwarded })) };
   }
 
   private async decode(

@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { clientClosed } from '../common/errors.js';
 import type { Metrics } from '../observability/metrics.js';
-import type { DiskCache } from './disk-cache.js';
 import type { Embedding } from './embedding.js';
 
 /** Rough size of the key, the map entry and the objects around a vector. */
@@ -23,6 +22,16 @@ export interface GetOptions {
   signal?: AbortSignal | undefined;
   /** Only computations of the same kind are shared. */
   flight?: string;
+  /** Keeps what `compute` reads, until the returned function is called: others may wait for it longer than the caller. */
+  hold?: () => () => void;
+}
+
+/** A larger and slower cache behind the one in memory. */
+export interface SecondTier<Value> {
+  readonly bytes: number;
+  /** @returns undefined where the key is certainly not there; must not reject */
+  get(key: string): Promise<Value | undefined> | undefined;
+  set(key: string, value: Value): void;
 }
 
 /**
@@ -41,7 +50,7 @@ export class EmbeddingCache<Value extends NonNullable<unknown>> {
     maxBytes: number,
     sizeOf: (value: Value) => number,
     private readonly metrics: Metrics,
-    private readonly disk?: DiskCache<Value>,
+    private readonly disk?: SecondTier<Value>,
   ) {
     this.memory = maxBytes > 0 ? new LRUCache({ maxSize: maxBytes, sizeCalculation: sizeOf }) : undefined;
     metrics.watchCache('memory', () => this.memory?.calculatedSize ?? 0);
@@ -52,7 +61,7 @@ export class EmbeddingCache<Value extends NonNullable<unknown>> {
   async get(
     key: string,
     compute: (signal: AbortSignal) => Promise<Value>,
-    { signal, flight: kind = '' }: GetOptions = {},
+    { signal, flight: kind = '', hold }: GetOptions = {},
   ): Promise<Value> {
     const { cacheLookups } = this.metrics;
     const remembered = this.memory?.get(key);
@@ -61,36 +70,46 @@ export class EmbeddingCache<Value extends NonNullable<unknown>> {
       return remembered;
     }
     const underWay = this.flights.get(kind + key);
-    if (underWay !== undefined) {
-      cacheLookups.inc({ outcome: 'shared' });
-      return this.join(underWay, signal);
-    }
-    const stored = this.disk?.get(key);
-    cacheLookups.inc({ outcome: stored === undefined ? 'miss' : 'disk_hit' });
-    if (stored === undefined) return this.join(this.start(key, kind, compute), signal);
-    this.memory?.set(key, stored);
-    return stored;
+    if (underWay === undefined) return this.join(this.start(key, kind, compute, hold), signal);
+    cacheLookups.inc({ outcome: 'shared' });
+    return this.join(underWay, signal);
   }
 
-  private start(key: string, kind: string, compute: (signal: AbortSignal) => Promise<Value>): Flight<Value> {
+  private start(
+    key: string,
+    kind: string,
+    compute: (signal: AbortSignal) => Promise<Value>,
+    hold: GetOptions['hold'],
+  ): Flight<Value> {
     const id = kind + key;
     const controller = new AbortController();
-    const promise = compute(controller.signal)
-      .then((value) => {
-        this.memory?.set(key, value);
-        this.disk?.set(key, value);
-        return value;
-      })
-      .finally(() => {
-        flight.isSettled = true;
-        if (this.flights.get(id) === flight) this.flights.delete(id);
-      });
+    const release = hold?.();
+    const promise = this.readOrCompute(key, compute, controller.signal).finally(() => {
+      flight.isSettled = true;
+      if (this.flights.get(id) === flight) this.flights.delete(id);
+      release?.();
+    });
     // Waiting callers see a failure through `join`; without any it must not become an unhandled rejection.
     promise.catch(() => {});
     const flight: Flight<Value> = { promise, controller, waiters: 0, isSettled: false };
     this.flights.set(id, flight);
     controller.signal.addEventListener('abort', () => this.flights.delete(id), { once: true });
     return flight;
+  }
+
+  private async readOrCompute(
+    key: string,
+    compute: (signal: AbortSignal) => Promise<Value>,
+    signal: AbortSignal,
+  ): Promise<Value> {
+    const reading = this.disk?.get(key);
+    const stored = reading && (await reading);
+    this.metrics.cacheLookups.inc({ outcome: stored === undefined ? 'miss' : 'disk_hit' });
+    if (signal.aborted) throw clientClosed();
+    const value = stored ?? (await compute(signal));
+    this.memory?.set(key, value);
+    if (stored === undefined) this.disk?.set(key, value);
+    return value;
   }
 
   private async join(flight: Flight<Value>, signal?: AbortSignal): Promise<Value> {

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { DiskCache } from '../../src/embedding/disk-cache.js';
+import type { Embedding } from '../../src/embedding/embedding.js';
 import { EmbeddingCache } from '../../src/embedding/embedding-cache.js';
 import { Metrics } from '../../src/observability/metrics.js';
+import { embeddingOf, openCache } from './support.js';
 
 const metrics = () => new Metrics();
 const lookups = async (of: Metrics) =>
@@ -78,18 +79,40 @@ describe('EmbeddingCache', () => {
 
   it('reads from disk an entry that is not in memory', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'onespace-cache-'));
-    const codec = { encode: (text: string) => Buffer.from(text), decode: (bytes: Buffer) => bytes.toString() };
-    const disk = DiskCache.open(folder, 1e6, codec);
-    await new EmbeddingCache<string>(100, () => 1, metrics(), disk).get('a', async () => 'computed once');
+    const { cache: disk } = await openCache(folder);
+    const embedding = embeddingOf(1);
+    await new EmbeddingCache<Embedding>(100, () => 1, metrics(), disk).get('a', async () => embedding);
     await disk.written();
     const counts = metrics();
-    const cache = new EmbeddingCache<string>(100, () => 1, counts, disk);
+    const cache = new EmbeddingCache<Embedding>(100, () => 1, counts, disk);
     const never = () => Promise.reject(new Error('computed twice'));
-    expect(await cache.get('a', never)).toBe('computed once');
-    expect(await cache.get('a', never)).toBe('computed once');
-    expect(await lookups(counts)).toEqual({ disk_hit: 1, hit: 1 });
+    // The second call arrives while the disk is read.
+    expect(await Promise.all([cache.get('a', never), cache.get('a', never)])).toEqual([embedding, embedding]);
+    expect(await cache.get('a', never)).toEqual(embedding);
+    expect(await lookups(counts)).toEqual({ disk_hit: 1, shared: 1, hit: 1 });
     await disk.close();
     await rm(folder, { recursive: true });
+  });
+
+  it('holds what the computation reads from the first look at the disk until the end', async () => {
+    let held = 0;
+    const hold = () => {
+      held++;
+      return () => {
+        held--;
+      };
+    };
+    // A record that turns out to be damaged, while the caller who brought the input has left.
+    const disk = { bytes: 0, get: () => sleep(20).then(() => undefined), set: () => {} };
+    const cache = new EmbeddingCache<string>(100, () => 1, metrics(), disk);
+    const leaving = new AbortController();
+    const first = cache.get('a', async () => `computed, held ${held}`, { hold, signal: leaving.signal });
+    const second = cache.get('a', () => Promise.reject(new Error('computed twice')));
+    leaving.abort();
+    await expect(first).rejects.toMatchObject({ code: 'client_closed' });
+    expect(held).toBe(1);
+    expect(await second).toBe('computed, held 1');
+    expect(held).toBe(0);
   });
 
   it('does not cache a failure', async () => {
