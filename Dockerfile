@@ -5,6 +5,8 @@ ARG BASE=node:22-bookworm-slim
 
 FROM node:22-bookworm-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ libfaiss-dev libopenblas-dev
+# No telemetry of any library, in the build and in the image (src/lib/no-telemetry.ts).
+ENV ORT_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_TELEMETRY=1 DO_NOT_TRACK=1
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY deploy/setup.mjs deploy/
@@ -34,6 +36,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 RUN mkdir /data && chown 1000:1000 /data
 USER 1000:1000
+ENV ORT_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_TELEMETRY=1 DO_NOT_TRACK=1
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8000 DATA_DIR=/data MODELS_DIR=/data/models
 VOLUME /data
 EXPOSE 8000

@@ -79,7 +79,11 @@ function npm(args, cwd) {
   const command = process.env.npm_execpath?.endsWith('npm-cli.js')
     ? [process.execPath, process.env.npm_execpath]
     : ['npm'];
-  return run(command[0], [...command.slice(1), ...args, '--no-progress', '--no-audit', '--no-fund'], { cwd });
+  return run(
+    command[0],
+    [...command.slice(1), ...args, '--no-progress', '--no-audit', '--no-fund', '--no-update-notifier'],
+    { cwd },
+  );
 }
 
 /** `npm ci` in a folder of the repository, unless it has been done for this very lockfile. */
@@ -211,7 +215,10 @@ function ffmpegStaticWorks() {
   return existsSync(binary) && works(binary, '-version');
 }
 
-/** Tools that only the tests start: curl runs the commands of the documentation, HAProxy balances replicas. */
+/**
+ * Tools that only the tests start: curl runs the commands of the documentation, HAProxy balances replicas, strace
+ * watches what the service opens. Not every machine lets strace be installed or used: its tests then say so.
+ */
 function provideTestTools() {
   const missing = [
     ['curl', '--version'],
@@ -219,6 +226,9 @@ function provideTestTools() {
   ].filter(([tool, version]) => !works(tool, version));
   const names = missing.map(([tool]) => tool);
   if (names.length > 0) aptInstall(names, `the tests need ${names.join(' and ')}`);
+  if (works('strace', '-V') || run('apt-get', ['install', '-y', '--no-install-recommends', 'strace'], { quiet: true }))
+    return;
+  say('strace is missing: the tests that watch what the service opens are left out');
 }
 
 function newestChange(dir) {

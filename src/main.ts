@@ -1,3 +1,4 @@
+import './lib/no-telemetry.js';
 import { existsSync } from 'node:fs';
 import closeWithGrace from 'close-with-grace';
 

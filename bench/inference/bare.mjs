@@ -2,6 +2,7 @@
  * The bare loop, the upper bound for a service: decoding and ONNX Runtime in one process, without HTTP or a queue, in
  * batches of the best size. The next inputs are decoded during the inference of the current ones.
  */
+import '../../dist/src/lib/no-telemetry.js';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parentPort, Worker, workerData } from 'node:worker_threads';

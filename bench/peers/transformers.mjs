@@ -3,6 +3,7 @@
  *
  *   node bench/peers/transformers.mjs FOLDER PORT
  */
+import '../../dist/src/lib/no-telemetry.js';
 import {
   AutoImageProcessor,
   AutoTokenizer,

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import '../lib/no-telemetry.js';
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { defaultUrl } from './connection.js';

@@ -1,3 +1,4 @@
+import '../../lib/no-telemetry.js';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Device } from '../device.js';

@@ -2,6 +2,7 @@
  * The reference for models from a hub: `@huggingface/transformers` used directly, one input at a time, as in its
  * documentation.
  */
+import '../../../src/lib/no-telemetry.js';
 import {
   AutoConfig,
   AutoImageProcessor,

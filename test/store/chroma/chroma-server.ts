@@ -20,7 +20,8 @@ export async function startChroma(dataDir: string, fixedPort?: number): Promise<
   if (binary === undefined) return undefined;
   const port = fixedPort ?? (await freePort());
   const args = [binary, 'run', '--path', dataDir, '--host', '127.0.0.1', '--port', String(port)];
-  const child = spawn(process.execPath, args, { stdio: 'ignore' });
+  const env = { ...process.env, ANONYMIZED_TELEMETRY: 'false' };
+  const child = spawn(process.execPath, args, { env, stdio: 'ignore' });
   const url = `http://127.0.0.1:${port}`;
   await untilAnswers(url, child);
   return { url, stop: () => stopProcess(child) };

@@ -4,6 +4,7 @@
 //
 //   node evaluation/check-samples.mjs [fp32|q8]   exit code 1 if fewer than 10 of 12 rank both right files first
 
+import '../../../../dist/src/lib/no-telemetry.js';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

@@ -3,6 +3,7 @@
 //
 //   node evaluation/latency.mjs [threads]        default 1
 
+import '../../../../dist/src/lib/no-telemetry.js';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as ort from 'onnxruntime-node';

@@ -3,6 +3,7 @@
 //
 //   node evaluation/parity.mjs [graph]     default: work/model-float32.onnx
 
+import '../../../../dist/src/lib/no-telemetry.js';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
