@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Static } from 'typebox';
 import { totalOf } from '../src/common/modality.js';
+import { VERSION } from '../src/common/version.js';
 import { limitsOf } from '../src/http/request-limits.js';
 import { healthSchema, type ModelHealth } from '../src/http/schemas/health.js';
 import type { ServedModel } from '../src/serving/served-model.js';
@@ -17,6 +18,7 @@ export const healthRoutes: FastifyPluginAsyncTypebox = async (app) => {
       ready,
       model: { name, revision, dim },
       ...rest,
+      version: VERSION,
       uptime_seconds: Math.round(process.uptime()),
       models: [first as Static<typeof ModelHealth>, ...others],
     });

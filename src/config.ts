@@ -3,6 +3,7 @@ import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { DTYPES } from './common/dtype.js';
 import { INDEX_KINDS } from './common/index-kind.js';
+import { nearName } from './lib/near-name.js';
 
 const integer = (value: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum, description });
@@ -162,6 +163,31 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   if (invalid.size === 0) return config as Config;
   const lines = [...invalid].map((name) => `  ${name}=${env[name]}: must be ${allowedFor(name as keyof Config)}`);
   throw new Error(`These settings are not valid:\n${lines.join('\n')}`);
+}
+
+/** Beginnings of names that hardly anything else has; HF_, CHROMA_ and LOG_ are used by others too. */
+const OWN_PREFIX = /^(?:ONESPACE|MAX|CACHE|ENCODER|FALLBACK|REPLICA|MODELS|KEEP|ALLOW|RATE|ADMIN|CORS|VIDEO)_/;
+/** Variables that the command line reads, or that orchestrators make for the services beside this one. */
+const NOT_SETTINGS = /^ONESPACE_(?:URL|API_KEY)$|_SERVICE_(?:HOST|PORT)|_PORT(?:_\d+_(?:TCP|UDP).*)?$/;
+
+/**
+ * What in the environment looks like a misspelt setting, each as a sentence. An environment holds variables of anything,
+ * so an unknown one cannot be refused. Values are not shown: they may be secrets.
+ */
+export function settingWarnings(env: Record<string, string | undefined>): string[] {
+  const settings = Object.keys(Settings.properties);
+  const unknown = Object.keys(env).filter((name) => !(name in Settings.properties) && !NOT_SETTINGS.test(name));
+  return unknown.flatMap((name) => {
+    const meant = nearName(
+      name
+        .toUpperCase()
+        .replace(/^ONESPACE_/, '')
+        .replaceAll('-', '_'),
+      settings,
+    );
+    if (meant !== undefined) return [`${name} is not a setting and has no effect: did you mean ${meant}?`];
+    return OWN_PREFIX.test(name) ? [`${name} is not a setting and has no effect; "onespace settings" lists them.`] : [];
+  });
 }
 
 interface Rule {

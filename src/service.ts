@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
-import type { Config } from './config.js';
+import { type Config, settingWarnings } from './config.js';
 import { DiskCache } from './embedding/disk-cache.js';
 import type { Embedding } from './embedding/embedding.js';
 import { EmbeddingCache, sizeOfEmbedding } from './embedding/embedding-cache.js';
@@ -11,6 +11,7 @@ import { JsonInputs } from './inputs/json-input.js';
 import { UrlHosts } from './inputs/url/allowed-hosts.js';
 import { RemoteFiles } from './inputs/url/fetch-remote.js';
 import { MediaUrls } from './inputs/url/media-url.js';
+import { explainFileError } from './lib/file-errors.js';
 import { clearSpool } from './media/upload.js';
 import { Ffmpeg } from './media/video/ffmpeg.js';
 import { readGpus } from './observability/gpu.js';
@@ -47,6 +48,15 @@ export interface Service {
 
 /** Opens the models, each with its encoder and its index. @throws Error that says what is missing or wrong */
 export async function openService(config: Config, logger: FastifyBaseLogger): Promise<Service> {
+  for (const warning of settingWarnings(process.env)) logger.warn({}, warning);
+  try {
+    return await openAll(config, logger);
+  } catch (error) {
+    throw explainFileError(error, 'DATA_DIR');
+  }
+}
+
+async function openAll(config: Config, logger: FastifyBaseLogger): Promise<Service> {
   const apiKeys = new ApiKeys(config);
   const metrics = new Metrics();
   metrics.watchGpus(readGpus);

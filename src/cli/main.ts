@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import '../lib/no-telemetry.js';
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import { VERSION } from '../common/version.js';
 import { defaultUrl } from './connection.js';
 import { provideNatives } from './set-up.js';
 
@@ -33,16 +33,11 @@ Examples:
   onespace help search
 `;
 
-async function version(): Promise<string> {
-  const manifest = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(manifest) as { version: string }).version;
-}
-
 /** The program with the commands that `args` may name; loading the others, and what they import, takes seconds. */
 async function assemble(args: readonly string[]): Promise<Command> {
   const program = new Command('onespace')
     .description('Puts text, images and video in one vector space, and searches across them.')
-    .version(await version(), '-V, --version', 'print the version')
+    .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help, or that of a command')
     .option('--url <url>', 'address of the service', defaultUrl())
     .addHelpText('after', EXAMPLES);

@@ -260,6 +260,8 @@ export interface Health {
   device: string | null;
   degraded?: Degradation;
   index: IndexHealth;
+  /** Version of the service. */
+  version: string;
   uptime_seconds: number;
   limits: Limits;
   models: ModelHealth[];

@@ -69,11 +69,14 @@ export async function receive(stream: Readable, options: ReceiveOptions): Promis
   }
 }
 
-/** Removes what a killed process left in its spool folder; to be called before the first request. */
+/**
+ * Removes what a killed process left in its spool folder; to be called before the first request. What a disk does not
+ * let go of is left to the next start.
+ */
 export async function clearSpool(folder: string): Promise<void> {
   const names = await readdir(folder).catch(() => []);
   const leftovers = names.filter((name) => name.endsWith(SPOOL_SUFFIX));
-  await Promise.all(leftovers.map((name) => rm(path.join(folder, name), { force: true })));
+  await Promise.allSettled(leftovers.map((name) => rm(path.join(folder, name), { force: true })));
 }
 
 /** The stream's chunks, until it ends, is too long, or its client is gone. */

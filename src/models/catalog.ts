@@ -3,8 +3,10 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Value } from 'typebox/value';
+import { parseJson } from '../lib/parse-json.js';
 import { requireFiles } from './files/verify.js';
 import { ModelManifest } from './manifest.js';
+import { manifestErrors } from './manifest-errors.js';
 
 /** A model: its manifest, and the folder of its files. */
 export interface Model<Manifest extends ModelManifest = ModelManifest> {
@@ -60,8 +62,7 @@ export async function listModels(folders: readonly string[]): Promise<Model[]> {
 }
 
 async function readManifest(file: string): Promise<ModelManifest> {
-  const manifest: unknown = JSON.parse(await readFile(file, 'utf8'));
+  const manifest = parseJson(await readFile(file, 'utf8'), file);
   if (Value.Check(ModelManifest, manifest)) return manifest;
-  const [first] = Value.Errors(ModelManifest, manifest);
-  throw new Error(`${file} is not a valid model manifest: ${first?.instancePath} ${first?.message}.`);
+  throw new Error(`${file} is not a valid model manifest:\n${manifestErrors(manifest)}`);
 }

@@ -8,6 +8,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { isDiskFull } from '../lib/fs.js';
 
 /** More ids are not recorded: with so many, the second index must be rebuilt anyway. */
 const MAX_IDS = 100_000;
@@ -61,7 +62,12 @@ export class OutOfSyncLog {
     const log = new OutOfSyncLog(file, openSync(file, 'a'));
     for (const id of marked) log.entries.set(JSON.parse(id) as string, { pending: 0, latest: 0, isOutOfSync: true });
     log.outOfSyncCount = marked.size;
-    log.compact();
+    try {
+      log.compact();
+    } catch (error) {
+      // On a full disk the longer file is as right.
+      if (!isDiskFull(error)) throw error;
+    }
     return log;
   }
 

@@ -69,7 +69,8 @@ async function readState(file: StateFile, { source, model }: Planned, logger: Lo
   if (state.base === base.id) return state;
   const fresh = initialState(base, state.indexes);
   logger.warn({ before: state.base, now: base.id }, 'rollout: ended, because the settings name another first model');
-  await file.write(fresh);
+  // On a full disk the service still answers; the next start ends the rollout again.
+  await file.write(fresh).catch((error: unknown) => logger.error({ err: error }, 'rollout: its end cannot be written'));
   return fresh;
 }
 

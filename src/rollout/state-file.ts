@@ -3,6 +3,7 @@ import path from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { errorCode, writeFileAtomically } from '../lib/fs.js';
+import { parseJson } from '../lib/parse-json.js';
 
 /** A model, and where its files are. */
 const ModelSource = Type.Object({
@@ -56,7 +57,7 @@ export class StateFile {
       if (errorCode(error) === 'ENOENT') return undefined;
       throw error;
     }
-    const state: unknown = JSON.parse(text);
+    const state = parseJson(text, this.file);
     if (Value.Check(State, state)) return state;
     throw new Error(`${this.file} is not a rollout state. Delete it to start with the models of the settings.`);
   }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -24,6 +25,7 @@ describe('GET /health', () => {
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({
       live: true,
+      version: JSON.parse(readFileSync('package.json', 'utf8')).version,
       ready: true,
       model: { name: 'onespace-mini', revision: expect.any(String), dim: 256 },
       device: 'cpu',

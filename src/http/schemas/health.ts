@@ -49,6 +49,7 @@ export const Health = Type.Object(
     device: Device,
     degraded: Type.Optional(Degraded),
     index: Index,
+    version: Type.String({ description: 'Version of the service.' }),
     uptime_seconds: Type.Number(),
     limits: Limits,
     models: Type.Array(ModelHealth, { description: 'Every served model; the fields above describe the first.' }),

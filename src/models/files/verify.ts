@@ -51,7 +51,9 @@ export async function requireFiles(
   const lines = wrong.map(({ file, state }) => `    ${state.padEnd(7)}  ${file}`);
   const remedy = isDownloaded(model)
     ? `Run this, then try again:\n\n    npx onespace models pull ${nameOrPath} --dtype ${dtype}\n`
-    : `They are part of this package: install it again.\n`;
+    : path.isAbsolute(nameOrPath) || nameOrPath.startsWith('.')
+      ? `Copy the folder again from where it came from.\n`
+      : `They are part of this package: install it again.\n`;
   throw new Error(
     `The model ${model.name} (${dtype}) needs files that are missing or damaged in ${dir}:\n\n${lines.join('\n')}\n\n  ${remedy}`,
   );

@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
@@ -8,7 +10,21 @@ import { runInNewContext } from 'node:vm';
  * It also ends the process when FAISS throws in `add`, `search` or `write`; callers therefore request only what
  * cannot fail, and write files themselves or in a process of its own.
  */
-export const faiss = createRequire(import.meta.url)('faiss-node') as typeof import('faiss-node');
+export const faiss = load();
+
+/** @throws Error with the command that provides the binding */
+function load(): typeof import('faiss-node') {
+  try {
+    return createRequire(import.meta.url)('faiss-node');
+  } catch (error) {
+    const [reason] = (error as Error).message.split('\n');
+    const script = fileURLToPath(new URL('../../../../../deploy/setup.mjs', import.meta.url));
+    // A container image comes complete and without the script.
+    const remedy = existsSync(script) ? `node ${script} natives faiss` : 'docker build -t onespace .';
+    const message = `The binding of FAISS cannot be loaded: ${reason} Run this, then start again:\n\n    ${remedy}\n`;
+    throw new Error(message, { cause: error });
+  }
+}
 
 /**
  * Native memory release: faiss-node does not tell V8 how much memory its objects hold, so V8 sees no reason to

@@ -37,7 +37,8 @@ let sharedWorker: IndexWorker | undefined;
 export interface IndexClient {
   /**
    * @param transfer buffers that are moved instead of copied
-   * @throws what the engine throws; Problem `overloaded`, or `store_unavailable` once the worker has ended
+   * @throws what the engine throws; Problem `overloaded`, or `store_unavailable` once the worker has ended; why the
+   *   worker cannot start
    */
   call<M extends Method>(method: M, argument: Argument<M>, transfer?: ArrayBuffer[]): Promise<Result<M>>;
   /** Disconnects; the last client to do so ends the worker. */
@@ -59,11 +60,13 @@ class IndexWorker {
   readonly #replies: Reply[] = [];
   #storeCount = 0;
   #callCount = 0;
-  #failure: Problem | undefined;
+  #hasStarted = false;
+  #failure: unknown;
 
   constructor(onEnd: (ended: IndexWorker) => void) {
     this.#onEnd = onEnd;
     this.#worker.on('message', (reply: Reply) => {
+      this.#hasStarted = true;
       this.#replies.push(reply);
       if (this.#replies.length === 1) setImmediate(() => this.#deliver());
     });
@@ -125,14 +128,12 @@ class IndexWorker {
     for (const reply of this.#replies.splice(0)) this.#receive(reply);
     // An index opened from now on gets a new worker.
     this.#onEnd(this);
-    this.#failure = new Problem(
-      'store_unavailable',
-      'The index has stopped. Restart the service.',
-      {},
-      { cause: error },
-    );
+    const detail = 'The index has stopped. Restart the service.';
+    // An error that ends the worker before its first reply is why the index cannot be opened.
+    this.#failure = this.#hasStarted ? new Problem('store_unavailable', detail, {}, { cause: error }) : error;
     for (const { reject } of this.#pending.values()) reject(this.#failure);
     this.#pending.clear();
+    if (!this.#hasStarted) return;
     for (const { logger } of this.#listeners.values()) logger.error({ err: error }, 'index: the worker has stopped');
   }
 }
