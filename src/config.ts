@@ -4,10 +4,13 @@ import { Value } from 'typebox/value';
 import { DTYPES } from './common/dtype.js';
 import { INDEX_KINDS } from './common/index-kind.js';
 import { nearName } from './lib/near-name.js';
+import { secretOf } from './lib/secret.js';
 
 const integer = (value: number, minimum: number, maximum: number, description: string) =>
   Type.Integer({ default: value, minimum, maximum, description });
 const text = (value: string, description: string) => Type.String({ default: value, description });
+/** A setting that may also be the content of a file, which `NAME_FILE` names. */
+const secret = (description: string) => Type.String({ default: '', description, 'x-secret': true });
 const flag = (description: string) => Type.Boolean({ default: false, description });
 
 /** Every setting of the service. Each is an environment variable; an empty one counts as not set. */
@@ -26,9 +29,9 @@ export const Settings = Type.Object({
     description: 'Folder for the model files that `onespace models pull` downloads.',
   }),
   HF_ENDPOINT: text('https://huggingface.co', 'URL of the model hub, or of a mirror.'),
-  HF_TOKEN: text('', 'Access token of the model hub, for gated repositories; sent to HF_ENDPOINT only.'),
+  HF_TOKEN: secret('Access token of the model hub, for gated repositories; sent to HF_ENDPOINT only.'),
   HF_HUB_OFFLINE: flag('Sends no requests to the model hub.'),
-  GEMINI_API_KEY: text('', 'API key for models that run at the Gemini API; inputs of these models are sent to Google.'),
+  GEMINI_API_KEY: secret('API key for models that run at the Gemini API; inputs of these models are sent to Google.'),
   GEMINI_URL: text('https://generativelanguage.googleapis.com', 'URL of the Gemini API.'),
   DEVICE: Type.Enum(['auto', 'cpu', 'webgpu', 'cuda'], {
     default: 'auto',
@@ -62,7 +65,7 @@ export const Settings = Type.Object({
     '',
     'URL of an upstream: another service with the same model (onespace, vLLM ...), used when the model runs on no device of this machine.',
   ),
-  REPLICA_API_KEY: text('', 'API key for the upstream.'),
+  REPLICA_API_KEY: secret('API key for the upstream.'),
   REPLICA_MODEL: text('', 'Name of the model at an upstream that is not onespace, where it differs.'),
   REPLICA_TIMEOUT_SECONDS: integer(20, 1, 600, 'Longest time the upstream may take for one input.'),
   STORE: Type.Enum(['faiss', 'chroma'], {
@@ -78,7 +81,9 @@ export const Settings = Type.Object({
   KEEP_ORIGINALS: flag(
     'Keeps the texts and files of items beside the index (STORE=faiss), so that "onespace reindex" can embed them again.',
   ),
-  API_KEYS: text('', 'API keys that callers may use, separated by commas; ":read" after a key makes it read-only.'),
+  API_KEYS: secret(
+    'API keys that callers may use, separated by commas or lines; ":read" after a key makes it read-only.',
+  ),
   ALLOW_ANONYMOUS: flag(
     'Lets other machines call without a key; required when HOST is not a loopback address and API_KEYS is empty.',
   ),
@@ -152,12 +157,13 @@ export type Config = Static<typeof Settings>;
 
 /**
  * The settings from the environment, with their defaults. Other variables are ignored.
- * @throws Error that names every invalid setting, the value received and what is allowed
+ * @throws Error that names every invalid setting, the value received and what is allowed; or a file of a secret that
+ * cannot be read
  */
 export function loadConfig(env: Record<string, string | undefined>): Config {
-  const given = Object.entries(env).filter(
-    ([name, value]) => name in Settings.properties && value !== undefined && value !== '',
-  );
+  const given = Object.entries(Settings.properties)
+    .map(([name, setting]) => [name, 'x-secret' in setting ? secretOf(env, name) : env[name]] as const)
+    .filter(([, value]) => value !== undefined && value !== '');
   const config = Value.Default(Settings, Value.Convert(Settings, Object.fromEntries(given)));
   const invalid = new Set(Value.Errors(Settings, config).map(({ instancePath }) => instancePath.slice(1)));
   if (invalid.size === 0) return config as Config;
@@ -207,9 +213,9 @@ function allowedFor(name: keyof Config): string {
   return `${type === 'integer' ? 'an integer' : 'a number'} ${least} ${minimum === undefined ? 'and at most' : 'to'} ${maximum}`;
 }
 
-/** The entries of a setting that is a comma-separated list. */
+/** The entries of a setting that is a list: separated by commas or, as in a file, by lines. */
 export const listOf = (setting: string): string[] =>
   setting
-    .split(',')
+    .split(/[,\r\n]/)
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');

@@ -9,12 +9,14 @@ interface Setting {
   'x-default'?: string;
   enum?: readonly string[];
   description?: string;
+  /** Whether it may be in a file that `NAME_FILE` names. */
+  'x-secret'?: boolean;
 }
 
 /** A Markdown table of every setting, its default and its description. */
 export function settingsTable(): string {
   const rows = (Object.entries(Settings.properties) as [string, Setting][]).map(
-    ([name, setting]) => `| \`${name}\` | ${defaultOf(setting)} | ${describe(setting)} |`,
+    ([name, setting]) => `| \`${name}\` | ${defaultOf(setting)} | ${describe(name, setting)} |`,
   );
   return ['| Setting | Default | Description |', '| --- | --- | --- |', ...rows].join('\n');
 }
@@ -34,6 +36,7 @@ function defaultOf({ default: value, 'x-default': described }: Setting): string 
   return value === '' ? 'none' : `\`${value}\``;
 }
 
-function describe({ enum: choices, description = '' }: Setting): string {
+function describe(name: string, { enum: choices, description = '', 'x-secret': isSecret }: Setting): string {
+  if (isSecret) return `${description} \`${name}_FILE\` names a file with it instead.`;
   return choices === undefined ? description : `${description} One of ${choices.join(', ')}.`;
 }
