@@ -17,7 +17,7 @@ import { controlAdmission } from './http/admission-control.js';
 import { readJsonBodies } from './http/body/json-body.js';
 import { describeRoutes } from './http/openapi/plugin.js';
 import { guard } from './http/plugins/auth.js';
-import { answerClientError } from './http/plugins/client-error.js';
+import { clientErrorHandler } from './http/plugins/client-error.js';
 import { answerFrameworkError, answerProblems } from './http/plugins/error-handler.js';
 import { limitRate } from './http/plugins/rate-limit.js';
 import { newRequestId, openRequestScopes } from './http/plugins/request-scope.js';
@@ -50,7 +50,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
     forceCloseConnections: 'idle',
     // While the service closes, `openRequestScopes` refuses new requests with a problem document.
     return503OnClosing: false,
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: clientErrorHandler(),
     frameworkErrors: answerFrameworkError,
   }).withTypeProvider<TypeBoxTypeProvider>();
   const service = await openService(config, app.log);
