@@ -3,18 +3,26 @@ import { healthRoutes } from '../routes/health.js';
 import { metricsRoutes } from '../routes/metrics.js';
 import { rolloutRoutes } from '../routes/rollout.js';
 import { guard } from './http/plugins/auth.js';
+import { type AllowedHosts, refuseForeignPages } from './http/plugins/browsers.js';
+import type { Cors } from './http/plugins/cors.js';
 import { answerProblems } from './http/plugins/error-handler.js';
 import { validatorCompiler } from './http/validation/validator.js';
 
 /**
  * Serves health and metrics, without keys, on a port that only the operator's network reaches; and the rollout routes,
- * with a key where the service has keys.
+ * with a key where the service has keys. Because metrics need none, its names are always restricted.
  */
-export function serveAdmin(app: FastifyInstance, { host, port }: { host: string; port: number }): void {
-  const admin = Fastify({ logger: false });
+export function serveAdmin(
+  app: FastifyInstance,
+  { host, port }: { host: string; port: number },
+  cors: Cors,
+  hosts: AllowedHosts,
+): void {
+  const admin = Fastify({ logger: false, http: { requireHostHeader: false } });
   admin.decorate('service', app.service);
   admin.setValidatorCompiler(validatorCompiler);
   answerProblems(admin);
+  refuseForeignPages(admin, cors, hosts);
   admin.register(healthRoutes);
   admin.register(metricsRoutes);
   admin.register(async (operator) => {

@@ -1,4 +1,3 @@
-import cors from '@fastify/cors';
 import multipart from '@fastify/multipart';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
@@ -10,14 +9,16 @@ import { openAiRoutes } from '../routes/openai.js';
 import { retrieveRoutes } from '../routes/retrieve.js';
 import { rolloutRoutes } from '../routes/rollout.js';
 import { serveAdmin } from './admin-app.js';
-import { MODEL_HEADER } from './common/headers.js';
 import { MAX_ID_BYTES } from './common/item-id.js';
-import { type Config, listOf } from './config.js';
+import type { Config } from './config.js';
 import { controlAdmission } from './http/admission-control.js';
 import { readJsonBodies } from './http/body/json-body.js';
+import { trustedProxies } from './http/client-network.js';
 import { describeRoutes } from './http/openapi/plugin.js';
 import { guard } from './http/plugins/auth.js';
+import { AllowedHosts, refuseForeignPages } from './http/plugins/browsers.js';
 import { clientErrorHandler } from './http/plugins/client-error.js';
+import { allowOrigins, Cors } from './http/plugins/cors.js';
 import { answerFrameworkError, answerProblems } from './http/plugins/error-handler.js';
 import { limitRate } from './http/plugins/rate-limit.js';
 import { newRequestId, openRequestScopes } from './http/plugins/request-scope.js';
@@ -33,25 +34,30 @@ const MAX_PARAM_CHARACTERS = 3 * MAX_ID_BYTES;
 
 /** Assembles the service: engine, plugins, routes. It does not listen yet. */
 export async function buildApp(config: Config): Promise<FastifyInstance> {
+  const cors = new Cors(config);
+  const hosts = new AllowedHosts(config);
   const app = Fastify({
     logger: { level: config.LOG_LEVEL },
     // `openRequestScopes` writes one line per request, with its status and duration.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: newRequestId,
-    trustProxy: config.TRUST_PROXY === '' ? false : listOf(config.TRUST_PROXY),
+    trustProxy: trustedProxies(config.TRUST_PROXY),
     bodyLimit: config.MAX_JSON_MB * 1e6,
     requestTimeout: config.REQUEST_TIMEOUT_SECONDS * 1000,
     keepAliveTimeout: config.KEEP_ALIVE_SECONDS * 1000,
     http: {
       headersTimeout: Math.min(config.HEADERS_TIMEOUT_SECONDS, config.REQUEST_TIMEOUT_SECONDS) * 1000,
       connectionsCheckingInterval: OVERDUE_CHECK_MS,
+      // `refuseForeignPages` does, with a problem document.
+      requireHostHeader: false,
     },
     routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
     forceCloseConnections: 'idle',
     // While the service closes, `openRequestScopes` refuses new requests with a problem document.
     return503OnClosing: false,
     clientErrorHandler: clientErrorHandler(),
-    frameworkErrors: answerFrameworkError,
+    frameworkErrors: (error, request, reply) =>
+      answerFrameworkError(error, request, reply.headers(cors.headersFor(request.headers.origin))),
   }).withTypeProvider<TypeBoxTypeProvider>();
   const service = await openService(config, app.log);
   app.decorate('service', service);
@@ -66,7 +72,10 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   openRequestScopes(app);
   answerProblems(app);
   abortSlowBodies(app, config.SLOW_BODY_SECONDS);
-  await allowOrigins(app, listOf(config.CORS_ORIGINS));
+  allowOrigins(app, cors);
+  // A page has no key to send: where all callers have one, only a list that was set restricts names.
+  const anyName = service.apiKeys.areRequired && config.ALLOWED_HOSTS === '';
+  refuseForeignPages(app, cors, anyName ? undefined : hosts);
   await describeRoutes(app);
   await app.register(multipart, {
     limits: {
@@ -80,27 +89,17 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   });
   await app.register(healthRoutes);
   await app.register((api) => servePublic(api, config));
-  if (config.ADMIN_PORT !== 0) serveAdmin(app, { host: config.HOST, port: config.ADMIN_PORT });
+  if (config.ADMIN_PORT !== 0) serveAdmin(app, { host: config.HOST, port: config.ADMIN_PORT }, cors, hosts);
   return app;
 }
 
 /** The routes of the public API, for permitted callers; a request that uses the model needs a permit. */
 async function servePublic(api: FastifyInstance, { RATE_LIMIT, ADMIN_PORT }: Config): Promise<void> {
+  if (RATE_LIMIT > 0) await limitRate(api, RATE_LIMIT);
   guard(api);
   controlAdmission(api);
-  if (RATE_LIMIT > 0) await limitRate(api, RATE_LIMIT);
   for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, openAiRoutes]) await api.register(routes);
   if (ADMIN_PORT !== 0) return;
   await api.register(metricsRoutes);
   await api.register(rolloutRoutes);
-}
-
-/** Lets pages of these origins, and of no others, call the service. */
-async function allowOrigins(app: FastifyInstance, origins: readonly string[]): Promise<void> {
-  if (origins.length === 0) return;
-  await app.register(cors, {
-    origin: [...origins],
-    methods: ['GET', 'HEAD', 'POST', 'DELETE'],
-    exposedHeaders: ['x-request-id', MODEL_HEADER, 'server-timing', 'retry-after', 'location'],
-  });
 }

@@ -93,14 +93,24 @@ export const Settings = Type.Object({
     1_000_000,
     'Requests per minute for each key, or for each address without keys; 0 for no limit.',
   ),
-  TRUST_PROXY: text('', 'Addresses of proxies whose X-Forwarded-For header is trusted, separated by commas.'),
+  TRUST_PROXY: text(
+    '',
+    'Addresses of proxies whose X-Forwarded-* headers are believed, separated by commas: 10.0.0.1, 10.0.0.0/8, loopback, uniquelocal.',
+  ),
+  ALLOWED_HOSTS: text(
+    '',
+    'Names under which the service may be called, beside IP addresses, localhost and the name of this machine, separated by commas: search.example.com, *.example.com; * for any. With API_KEYS any name is allowed until this is set.',
+  ),
   ADMIN_PORT: integer(
     0,
     0,
     65535,
     'Separate port for /health and /metrics, without keys, and for /admin/rollout; 0 serves them on PORT.',
   ),
-  CORS_ORIGINS: text('', 'Origins from which browsers may call, separated by commas.'),
+  CORS_ORIGINS: text(
+    '',
+    'Origins whose pages may call from a browser, separated by commas: https://app.example.com; * for any, with API_KEYS only.',
+  ),
   ALLOW_URL_HOSTS: text(
     '',
     'Hosts from which the service fetches URLs in JSON, separated by commas: img.example.com, *.example.org.',

@@ -289,6 +289,7 @@ export type ProblemCode =
   | 'video_too_long'
   | 'unsupported_media'
   | 'wrong_modality'
+  | 'host_not_allowed'
   | 'broken_media'
   | 'decode_timeout'
   | 'fetch_failed'

@@ -23,6 +23,7 @@ const PROBLEMS = {
   video_too_long: [413, 'The video is longer than allowed'],
   unsupported_media: [415, 'This media type is not supported'],
   wrong_modality: [415, 'The file is of another modality than the route expects'],
+  host_not_allowed: [421, 'This service does not answer under this name'],
   broken_media: [422, 'The file cannot be decoded'],
   decode_timeout: [422, 'Decoding the file took longer than allowed'],
   fetch_failed: [422, 'The file of the URL cannot be fetched'],

@@ -2,6 +2,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { Problem } from '../../common/errors.js';
 import { type Config, listOf } from '../../config.js';
+import { networkOf } from '../client-network.js';
+import { WrongKeys } from './wrong-keys.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -26,6 +28,7 @@ const MIN_KEY_CHARACTERS = 16;
 
 /** The keys of the setting API_KEYS. Without keys everyone who reaches the service may call it. */
 export class ApiKeys {
+  readonly wrong = new WrongKeys();
   private readonly keys: readonly ApiKey[];
 
   /** @throws Error when a key is too short, or when other machines could call a service that was not opened to them */
@@ -65,56 +68,49 @@ function readKey(entry: string): ApiKey {
 /** Only hashes are kept and compared, so that neither memory nor timing reveals a key. */
 const hash = (key: string): Buffer => createHash('sha256').update(key).digest();
 
-/** Lets only permitted callers use the routes of `api`. @param port `operator` where only the operator reaches it */
+/**
+ * Lets only permitted callers use the routes of `api`: with keys, those that have one; without, everyone whom
+ * `refuseForeignPages` lets through, but only the operator may administer.
+ * @param port `operator` where only the operator reaches it
+ */
 export function guard(api: FastifyInstance, port: 'public' | 'operator' = 'public'): void {
   const { apiKeys, config } = api.service;
-  const keysRequired = apiKeys.areRequired;
   const isLocalOnly = !config.ALLOW_ANONYMOUS && isLoopback(config.HOST);
-  const origins = new Set(listOf(config.CORS_ORIGINS));
+  if (apiKeys.areRequired) requireKey(api, apiKeys);
+  else if (port === 'public' && !isLocalOnly) refuseAnonymousOperators(api);
+}
 
+function requireKey(api: FastifyInstance, apiKeys: ApiKeys): void {
   api.addHook('onRequest', async (request, reply) => {
-    if (!keysRequired) {
-      refuseForeignPages(request);
-      if (request.routeOptions.config.administers) refuseAnonymousOperators();
-      return;
-    }
     const key = presentedKey(request);
     const permission = key === undefined ? undefined : apiKeys.permissionOf(key);
     if (permission === undefined) {
       reply.header('www-authenticate', 'Bearer');
-      const what = key === undefined ? 'The request has no API key' : 'The API key is not one of this service';
-      throw new Problem('unauthorized', `${what}; send "Authorization: Bearer <key>".`);
+      throw key === undefined ? noKey() : wrongKey(apiKeys.wrong.count(networkOf(request.ip)));
     }
     if (request.routeOptions.config.writes && permission === 'read') {
       throw new Problem('forbidden', 'This API key is read-only: it may embed and search, not change what is stored.');
     }
   });
+}
 
-  /** Without keys, everyone who reaches an open port could replace the model. */
-  function refuseAnonymousOperators(): void {
-    if (port === 'operator' || isLocalOnly) return;
+const noKey = () => new Problem('unauthorized', 'The request has no API key; send "Authorization: Bearer <key>".');
+
+function wrongKey(waitSeconds: number): Problem {
+  if (waitSeconds === 0) return new Problem('unauthorized', 'The API key is not one of this service.');
+  const detail = `Too many wrong API keys came from this address; try again in ${waitSeconds} seconds, or with a right one.`;
+  return new Problem('rate_limited', detail, { retry_after_seconds: waitSeconds });
+}
+
+/** Without keys, everyone who reaches an open port could replace the model. */
+function refuseAnonymousOperators(api: FastifyInstance): void {
+  api.addHook('onRequest', async ({ routeOptions }) => {
+    if (!routeOptions.config.administers) return;
     throw new Problem(
       'forbidden',
       'Where other machines may call without a key, this route needs API_KEYS, or ADMIN_PORT for the operator alone.',
     );
-  }
-
-  /**
-   * Without keys, access from this machine is the only condition, and every page in a browser on it would meet it: by
-   * a name that resolves to this machine (DNS rebinding), or by a form sent without consent (CSRF).
-   */
-  function refuseForeignPages({ headers, host, hostname, method }: FastifyRequest): void {
-    if (isLocalOnly && !isLoopback(hostname)) {
-      throw new Problem(
-        'forbidden',
-        'Without API_KEYS or ALLOW_ANONYMOUS=true, this service answers only requests for localhost.',
-      );
-    }
-    const { origin } = headers;
-    if (origin === undefined || method === 'GET' || method === 'HEAD') return;
-    if (origins.has(origin) || hostOf(origin) === host) return;
-    throw new Problem('forbidden', 'Pages of other origins may call this service only when CORS_ORIGINS lists them.');
-  }
+  });
 }
 
 /** The key of a request: the bearer token, or the `x-api-key` header that some clients send instead. */
@@ -124,8 +120,5 @@ export function presentedKey({ headers }: FastifyRequest): string | undefined {
   return bearer ?? (typeof other === 'string' ? other : undefined);
 }
 
-/** Whether an address to listen on, or the host of a URL, is the loopback of this machine. */
-export const isLoopback = (host: string): boolean =>
-  /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1|\[::1\])$/i.test(host);
-
-const hostOf = (origin: string): string | undefined => (URL.canParse(origin) ? new URL(origin).host : undefined);
+/** Whether an address to listen on is the loopback of this machine. */
+const isLoopback = (host: string): boolean => /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1)$/i.test(host);

@@ -60,7 +60,8 @@ function send(problem: Problem, request: FastifyRequest, reply: FastifyReply): F
   if (problem.status >= 500) request.log.error({ err: problem.cause ?? problem }, problem.message);
   const { retry_after_seconds: retryAfterSeconds } = problem.extensions;
   reply.header('x-request-id', request.id);
-  if (problem.status === 503) reply.header('retry-after', String(retryAfterSeconds ?? 1));
+  if (problem.status === 503 || retryAfterSeconds !== undefined)
+    reply.header('retry-after', String(retryAfterSeconds ?? 1));
   const document = { ...problem.toDocument(request.id), ...openAiError(problem, request) };
   return reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(document);
 }

@@ -95,6 +95,10 @@ export function openRequestScopes(app: FastifyInstance): void {
       if (request.raw.complete) app.incoming.delete(request.raw);
     });
     reply.header('x-request-id', request.id);
+  });
+
+  // After every `onRequest`, so that the reply has its CORS headers and a page can read it.
+  app.addHook('preParsing', async () => {
     if (closing) throw new Problem('shutting_down', 'The service is shutting down.');
   });
 
