@@ -231,6 +231,15 @@ function provideTestTools() {
   say('strace is missing: the tests that watch what the service opens are left out');
 }
 
+/** Chromium opens the page at /docs in a test. It is 300 MB, and the test is left out without it. */
+function provideBrowser() {
+  if (works('chromium', '--version')) return;
+  if (process.getuid?.() !== 0 || !works('apt-get', '--version'))
+    say('LEFT OUT: Chromium, which only root may install');
+  else if (!run('apt-get', ['install', '-y', '--no-install-recommends', 'chromium']))
+    say('LEFT OUT: Chromium, whose installation failed');
+}
+
 function newestChange(dir) {
   const entries = readdirSync(dir, { withFileTypes: true });
   const times = entries.map((entry) =>
@@ -264,6 +273,7 @@ const STEPS = {
   // For the tests alone; Chroma's server is 400 MB.
   chroma: () => installPackages('test/store/chroma/server', "the tests' Chroma server"),
   tools: provideTestTools,
+  browser: provideBrowser,
 };
 const USUAL = ['packages', 'faiss', 'ffmpeg', 'build'];
 

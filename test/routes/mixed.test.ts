@@ -137,3 +137,19 @@ describe('POST /embed', () => {
     expect(await readdir(path.join(server.dataDir, 'spool')).catch(() => [])).toEqual([]);
   });
 });
+
+describe('a form with fields that were left empty, as a browser sends it', () => {
+  it('is one without them', async () => {
+    const plain = await embedForm([['file', red]]);
+    const filled = await embedForm([
+      ['text', ''],
+      ['role', ''],
+      ['model', ''],
+      ['file', red],
+    ]);
+    expect(filled.status).toBe(200);
+    expect(((await filled.json()) as Embedded).embedding).toEqual(((await plain.json()) as Embedded).embedding);
+    const nothing = await embedForm([['text', '']]);
+    expect(await problemOf(nothing)).toMatchObject({ status: 400, code: 'empty_body' });
+  });
+});

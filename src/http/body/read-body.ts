@@ -55,11 +55,11 @@ export async function readForm<Fields extends TObject>(request: FastifyRequest, 
 }
 
 /**
- * The entries of a form as one input, with the name of its first named file.
+ * The entries of a form as one input, with the name of its first named file. Texts that were left empty are not parts.
  * @throws Problem when there is no entry, too many, or a refused one
  */
 export function oneInput(entries: readonly FormEntry[]): { parts: InputPart[]; filename: string | undefined } {
-  const parts = entries.map(toPart);
+  const parts = entries.filter((entry) => !('text' in entry) || entry.text !== '').map(toPart);
   if (parts.length === 0) throw noFile();
   if (parts.length > MAX_PARTS) {
     const detail = `One input has at most ${MAX_PARTS} parts; received ${parts.length}.`;
@@ -96,7 +96,8 @@ async function receiveForm(request: FastifyRequest): Promise<Received> {
         if ('upload' in file) request.scope.uploads.spend(file.upload.size);
         received.entries.push(part.filename ? { ...file, filename: part.filename } : file);
       } else if (part.fieldname === TEXT_FIELD) received.entries.push({ text: String(part.value) });
-      else received.fields[part.fieldname] = String(part.value);
+      // A browser sends every field of a form: one that was left empty counts as absent.
+      else if (part.value !== '') received.fields[part.fieldname] = String(part.value);
     }
     return received;
   } catch (error) {

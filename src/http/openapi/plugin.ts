@@ -1,14 +1,24 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import type { FastifyInstance, RouteOptions } from 'fastify';
+import type { FastifyInstance, onRequestHookHandler, RouteOptions } from 'fastify';
 import { Type } from 'typebox';
 import { VERSION } from '../../common/version.js';
+import { pageDocument } from './page-document.js';
 import { tidyDocument } from './tidy-document.js';
 
 const DESCRIPTION = `Text, images and video in one vector space: embed, store and search.
 
 Every vector has norm 1, so that the inner product is the cosine similarity and a score is always "higher is
 closer". Every error is a problem document (RFC 9457) with a stable \`code\` and the request's id.`;
+
+/**
+ * What the page at /docs may load: what comes with it. Nothing asks a browser for https (`upgrade-insecure-requests`,
+ * the plugin's own policy): a service without a certificate would show a blank page under every name but localhost.
+ */
+const PAGE_POLICY = [
+  "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self' data: blob:",
+  "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+].join('; ');
 
 const Problem = Type.Object(
   {
@@ -42,7 +52,6 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
         description: DESCRIPTION,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as never,
       },
-      servers: [{ url: '/' }],
       tags: [
         { name: 'embed', description: 'Inputs to vectors.' },
         { name: 'search', description: 'The items nearest to an input.' },
@@ -58,11 +67,28 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
         },
       },
     },
-    transformObject: (document) => tidyDocument('openapiObject' in document ? document.openapiObject : {}),
+    transformObject: (document) => ({
+      ...tidyDocument('openapiObject' in document ? document.openapiObject : {}),
+      // Relative to this document, so that it also holds behind a proxy that adds a prefix to the path.
+      servers: [{ url: '.' }],
+    }),
   });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, theme: { title: 'onespace' } });
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: PAGE_POLICY,
+    theme: { title: 'onespace' },
+    uiHooks: { onRequest: addTrailingSlash },
+    transformSpecification: pageDocument,
+    transformSpecificationClone: false,
+  });
   app.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
 }
+
+/** The page refers to its files relative to its own address, whatever prefix a proxy adds to it. */
+const addTrailingSlash: onRequestHookHandler = (request, reply, done) => {
+  if (request.url.split('?', 1)[0] === '/docs') reply.redirect('docs/');
+  else done();
+};
 
 /** Every route has the same error replies. */
 function addProblems(route: RouteOptions): void {
