@@ -1,4 +1,7 @@
 # onespace: docker build -t onespace .
+#   Labels: --build-arg VERSION=0.2.0 --build-arg REVISION="$(git rev-parse HEAD)"
+#   The same base image every time: --build-arg BASE=node:22-bookworm-slim@sha256:... with the digest that
+#   `docker buildx imagetools inspect node:22-bookworm-slim` prints.
 #   GPU: docker build -t onespace:cuda --build-arg CUDA=1 --build-arg BASE=nvidia/cuda:12.6.3-cudnn-runtime-ubuntu24.04 .
 
 ARG BASE=node:22-bookworm-slim
@@ -25,6 +28,13 @@ RUN npm prune --omit=dev \
  && node -e "require('faiss-node'); require('sharp'); require('onnxruntime-node')"
 
 FROM ${BASE}
+ARG VERSION=
+ARG REVISION=
+LABEL org.opencontainers.image.title="onespace" \
+      org.opencontainers.image.description="Text, images and video in one vector space: embed, store and search over HTTP." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ffmpeg libopenblas0-pthread libgomp1 \
  && rm -rf /var/lib/apt/lists/*
