@@ -23,7 +23,7 @@ import {
   type TextBody,
 } from '../src/http/schemas/embed.js';
 import type { Input } from '../src/http/schemas/input.js';
-import { mapConcurrent } from '../src/lib/map-concurrent.js';
+import { mapConcurrent } from '../src/lib/async/map-concurrent.js';
 
 const config = { encodes: true };
 

@@ -13,7 +13,7 @@ import {
   type ModelCard,
 } from '../src/http/schemas/openai.js';
 import { exactlyOne } from '../src/inputs/exactly-one.js';
-import { mapConcurrent } from '../src/lib/map-concurrent.js';
+import { mapConcurrent } from '../src/lib/async/map-concurrent.js';
 import type { ModelManifest } from '../src/models/manifest.js';
 import type { ServedModel } from '../src/serving/served-model.js';
 

@@ -72,7 +72,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   openRequestScopes(app);
   answerProblems(app);
   abortSlowBodies(app, config.SLOW_BODY_SECONDS);
-  allowOrigins(app, cors);
+  await allowOrigins(app, cors);
   // A page has no key to send: where all callers have one, only a list that was set restricts names.
   const anyName = service.apiKeys.areRequired && config.ALLOWED_HOSTS === '';
   refuseForeignPages(app, cors, anyName ? undefined : hosts);

@@ -3,7 +3,7 @@ import { type Modality, richestModality } from '../common/modality.js';
 import type { Config } from '../config.js';
 import type { Encoder, MediaPart, Part, Role } from '../inference/encoder.js';
 import type { InputPart } from '../inputs/part.js';
-import { Turns } from '../lib/event-loop.js';
+import { Turns } from '../lib/async/event-loop.js';
 import { decodeMedia } from '../media/decode.js';
 import type { FrameSampling, FrameShape } from '../media/frame.js';
 import { type MediaLimits, mediaLimits } from '../media/limits.js';

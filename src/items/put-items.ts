@@ -3,7 +3,7 @@ import { toUnitVector } from '../common/vector.js';
 import type { CallContext } from '../embedding/call-context.js';
 import type { Embedder } from '../embedding/embedder.js';
 import type { InputPart } from '../inputs/part.js';
-import { mapConcurrent } from '../lib/map-concurrent.js';
+import { mapConcurrent } from '../lib/async/map-concurrent.js';
 import type { KeptOriginal, Source } from '../store/originals/blob-store.js';
 import type { Item, VectorStore } from '../store/vector-store.js';
 import type { ItemResolver, NewItem } from './new-item.js';

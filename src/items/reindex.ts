@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Problem } from '../common/errors.js';
 import type { InputPart } from '../inputs/part.js';
 import { UploadScope } from '../inputs/upload-scope.js';
-import { mapConcurrent } from '../lib/map-concurrent.js';
+import { mapConcurrent } from '../lib/async/map-concurrent.js';
 import { receive } from '../media/upload.js';
 import type { BlobStore } from '../store/originals/blob-store.js';
 import { eachPage } from '../store/pages.js';

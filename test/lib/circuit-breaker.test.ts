@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { CircuitBreaker } from '../../src/lib/circuit-breaker.js';
+import { CircuitBreaker } from '../../src/lib/async/circuit-breaker.js';
 
 it('opens after failures in a row, admits one call after a time, and follows its outcome', () => {
   let nowMs = 0;

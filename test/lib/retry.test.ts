@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { retry } from '../../src/lib/retry.js';
+import { retry } from '../../src/lib/async/retry.js';
 
 const POLICY = { attempts: 4, firstMs: 4, maxMs: 10 };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Semaphore } from '../../src/lib/semaphore.js';
+import { Semaphore } from '../../src/lib/async/semaphore.js';
 import { codeOf } from '../media/support.js';
 
 /** A task that runs until `end` is called. */

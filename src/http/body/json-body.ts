@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
 import { Tinypool } from 'tinypool';
 import type { TSchema } from 'typebox';
 import { clientClosed, Problem } from '../../common/errors.js';
-import { yieldToEventLoop } from '../../lib/event-loop.js';
+import { yieldToEventLoop } from '../../lib/async/event-loop.js';
 import { hasMoreValues, MAX_INLINE_VALUES, parseJson } from './json.js';
 import type { Checked, Task } from './json-worker.js';
 

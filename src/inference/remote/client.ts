@@ -1,7 +1,7 @@
 import { clientClosed, Problem } from '../../common/errors.js';
 import { FORWARDED_HEADER } from '../../common/headers.js';
-import { retry } from '../../lib/retry.js';
-import { Semaphore } from '../../lib/semaphore.js';
+import { retry } from '../../lib/async/retry.js';
+import { Semaphore } from '../../lib/async/semaphore.js';
 import { TargetError } from '../failover/target.js';
 
 export interface RemoteClientOptions {

@@ -3,7 +3,7 @@
  * sharp from here.
  */
 import sharp from 'sharp';
-import { Semaphore } from '../../lib/semaphore.js';
+import { Semaphore } from '../../lib/async/semaphore.js';
 import { IMAGE_FORMATS } from '../formats.js';
 
 /** One thread an image: decoding several images at once uses the cores better than splitting one image. */

@@ -5,7 +5,7 @@ import { availableParallelism, setPriority } from 'node:os';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { clientClosed } from '../../common/errors.js';
-import { Semaphore } from '../../lib/semaphore.js';
+import { Semaphore } from '../../lib/async/semaphore.js';
 import { decodeTimeout } from '../errors.js';
 import { VIDEO_FORMATS, type VideoFormat } from '../formats.js';
 

@@ -1,6 +1,6 @@
 import { type TSchema, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { type RetryPolicy, retry } from '../../lib/retry.js';
+import { type RetryPolicy, retry } from '../../lib/async/retry.js';
 import type { ExpectedContent } from '../files/partial-file.js';
 import type { HttpClient, Reply } from './http-client.js';
 import { HubError } from './hub-error.js';

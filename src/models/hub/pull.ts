@@ -1,7 +1,7 @@
 import { mkdir, statfs } from 'node:fs/promises';
 import path from 'node:path';
+import { mapConcurrent } from '../../lib/async/map-concurrent.js';
 import { formatBytes } from '../../lib/format-bytes.js';
-import { mapConcurrent } from '../../lib/map-concurrent.js';
 import { readLockfile, writeLockfile } from '../files/lockfile.js';
 import { type ExpectedContent, partialBytes } from '../files/partial-file.js';
 import { isPinned, type Pin } from '../files/pins.js';

@@ -1,6 +1,6 @@
 import { Problem } from '../../common/errors.js';
-import { CircuitBreaker } from '../../lib/circuit-breaker.js';
-import { retry } from '../../lib/retry.js';
+import { CircuitBreaker } from '../../lib/async/circuit-breaker.js';
+import { retry } from '../../lib/async/retry.js';
 
 export interface ChromaClientOptions {
   /** URL of the server, such as `http://localhost:8000`. */

@@ -1,5 +1,5 @@
 import { Problem } from '../../common/errors.js';
-import { yieldToEventLoop } from '../../lib/event-loop.js';
+import { yieldToEventLoop } from '../../lib/async/event-loop.js';
 import type { Logger } from '../../lib/logger.js';
 import { openProblem } from '../disk-errors.js';
 import type { IndexEvents } from '../events.js';

@@ -3,7 +3,7 @@ import type { Part as GeminiPart, GoogleGenAI } from '@google/genai';
 import { clientClosed, Problem } from '../../../common/errors.js';
 import { toUnitVector } from '../../../common/vector.js';
 import type { Config } from '../../../config.js';
-import { retry } from '../../../lib/retry.js';
+import { retry } from '../../../lib/async/retry.js';
 import { toJpeg } from '../../../media/encode.js';
 import type { GeminiManifest } from '../../../models/manifest.js';
 import type { EncodedInput, EncodeOptions, Encoder, MediaPart, Part, Role } from '../../encoder.js';

@@ -1,4 +1,4 @@
-import { yieldToEventLoop } from '../../../lib/event-loop.js';
+import { yieldToEventLoop } from '../../../lib/async/event-loop.js';
 import { LIMITS } from '../../limits.js';
 import type { Metadata } from '../../vector-store.js';
 import type { Rows } from '../segment/rows.js';

@@ -7,7 +7,7 @@ import {
   modalityOfCode,
 } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
-import { yieldToEventLoop } from '../../../lib/event-loop.js';
+import { yieldToEventLoop } from '../../../lib/async/event-loop.js';
 import { ReferenceCounts } from '../../originals/reference-counts.js';
 import type { EncodedItem } from '../../validate.js';
 import type { Counts } from '../../vector-store.js';

@@ -1,6 +1,6 @@
 import type { Modality } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
-import { yieldToEventLoop } from '../../../lib/event-loop.js';
+import { yieldToEventLoop } from '../../../lib/async/event-loop.js';
 import type { Metadata } from '../../vector-store.js';
 import { releaseAll } from '../ann/faiss-binding.js';
 import { FlatIndex } from '../ann/flat-index.js';

@@ -1,4 +1,4 @@
-import { clientClosed } from '../common/errors.js';
+import { clientClosed } from '../../common/errors.js';
 
 interface Waiter {
   weight: number;
