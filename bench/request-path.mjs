@@ -8,7 +8,7 @@
  *
  * The service runs in this process, so that V8's precise coverage tells which functions one request calls, on the main
  * thread and in the worker threads. A file counts when one of its functions is called that does not also run while the
- * service is idle (the heartbeat of the index lock, say). Every kind of request is sent once before, so that what runs
+ * service is idle (looking for slow bodies, say). Every kind of request is sent once before, so that what runs
  * only the first time does not count.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -27,7 +27,7 @@ const { values: options } = parseArgs({
 });
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const BUILD = new URL('../dist/', import.meta.url).href;
-/** Longer than the pause between two heartbeats of the index lock, and between two looks for slow bodies. */
+/** Longer than the pause between two looks for slow bodies. */
 const IDLE_MS = 6_000;
 /** After a reply, for what the service still does: closing, timings, the cache on disk. */
 const REST_MS = 300;

@@ -217,18 +217,24 @@ function ffmpegStaticWorks() {
 
 /**
  * Tools that only the tests start: curl runs the commands of the documentation, HAProxy balances replicas, strace
- * watches what the service opens. Not every machine lets strace be installed or used: its tests then say so.
+ * watches what the service opens and makes system calls fail, faketime sets the clock of a process. Not every machine
+ * lets them be installed or used: their tests then say so.
  */
 function provideTestTools() {
-  const missing = [
+  const needed = [
     ['curl', '--version'],
     ['haproxy', '-v'],
-  ].filter(([tool, version]) => !works(tool, version));
-  const names = missing.map(([tool]) => tool);
-  if (names.length > 0) aptInstall(names, `the tests need ${names.join(' and ')}`);
-  if (works('strace', '-V') || run('apt-get', ['install', '-y', '--no-install-recommends', 'strace'], { quiet: true }))
-    return;
-  say('strace is missing: the tests that watch what the service opens are left out');
+  ];
+  const isMissing = ([tool, version]) => !works(tool, version);
+  const missing = needed.filter(isMissing).map(([tool]) => tool);
+  if (missing.length > 0) aptInstall(missing, `the tests need ${missing.join(' and ')}`);
+  const wanted = [
+    ['strace', '-V'],
+    ['faketime', '--version'],
+  ];
+  for (const [tool] of wanted.filter(isMissing))
+    if (!run('apt-get', ['install', '-y', '--no-install-recommends', tool], { quiet: true }))
+      say(`LEFT OUT: tests that need ${tool}, which cannot be installed here`);
 }
 
 /** Chromium opens the page at /docs in a test. It is 300 MB, and the test is left out without it. */

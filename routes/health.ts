@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Static } from 'typebox';
+import { Problem } from '../src/common/errors.js';
 import { totalOf } from '../src/common/modality.js';
 import { VERSION } from '../src/common/version.js';
 import { limitsOf } from '../src/http/request-limits.js';
@@ -49,7 +50,7 @@ async function describeIndex(store: VectorStore) {
   try {
     const vectors = await store.count();
     return { available: true, size: totalOf(vectors), vectors };
-  } catch {
-    return { available: false };
+  } catch (error) {
+    return { available: false, ...(error instanceof Problem ? { reason: error.detail } : {}) };
   }
 }

@@ -11,6 +11,7 @@ import { JsonInputs } from './inputs/json-input.js';
 import { UrlHosts } from './inputs/url/allowed-hosts.js';
 import { RemoteFiles } from './inputs/url/fetch-remote.js';
 import { MediaUrls } from './inputs/url/media-url.js';
+import type { DirectoryLock } from './lib/directory-lock.js';
 import { explainFileError } from './lib/file-errors.js';
 import { clearSpool } from './media/upload.js';
 import { Ffmpeg } from './media/video/ffmpeg.js';
@@ -20,6 +21,7 @@ import { RolloutMetrics } from './rollout/metrics.js';
 import { openModels } from './rollout/restore.js';
 import { Rollout } from './rollout/rollout.js';
 import { StateFile } from './rollout/state-file.js';
+import { lockDataDir } from './serving/data-dir.js';
 import { ModelLoader } from './serving/load-model.js';
 import type { ModelRegistry } from './serving/model-registry.js';
 
@@ -50,13 +52,18 @@ export interface Service {
 export async function openService(config: Config, logger: FastifyBaseLogger): Promise<Service> {
   for (const warning of settingWarnings(process.env)) logger.warn({}, warning);
   try {
-    return await openAll(config, logger);
+    // Before everything that touches DATA_DIR.
+    const lock = await lockDataDir(config.DATA_DIR);
+    return await openLocked(config, logger, lock).catch(async (error: unknown) => {
+      await lock.release();
+      throw error;
+    });
   } catch (error) {
     throw explainFileError(error, 'DATA_DIR');
   }
 }
 
-async function openAll(config: Config, logger: FastifyBaseLogger): Promise<Service> {
+async function openLocked(config: Config, logger: FastifyBaseLogger, lock: DirectoryLock): Promise<Service> {
   const apiKeys = new ApiKeys(config);
   const metrics = new Metrics();
   metrics.watchGpus(readGpus);
@@ -65,7 +72,7 @@ async function openAll(config: Config, logger: FastifyBaseLogger): Promise<Servi
   const diskCache = newDiskCache(config, logger);
   const cache = new EmbeddingCache<Embedding>(config.CACHE_MB * 1e6, sizeOfEmbedding, metrics, diskCache);
   const loader = new ModelLoader({ config, metrics, logger, cache, ffmpeg: await Ffmpeg.locate() });
-  const file = new StateFile(path.join(config.DATA_DIR, 'rollout'));
+  const file = new StateFile(path.join(config.DATA_DIR, 'rollout'), () => lock.assertHeld());
   const { models, state, other, configured } = await openModels(config, loader, file, logger);
   // Only now does no other process use the folder: the embedded indexes are locked.
   diskCache?.load(openCacheFiles(diskCache.options));
@@ -91,6 +98,7 @@ async function openAll(config: Config, logger: FastifyBaseLogger): Promise<Servi
       await rollout.close();
       await models.close();
       await diskCache?.close();
+      await lock.release();
     },
   };
 }

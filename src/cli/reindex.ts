@@ -11,6 +11,7 @@ import { embedAgain, type KeepingStore, type LeftOut, withoutOriginal } from '..
 import { Ffmpeg } from '../media/video/ffmpeg.js';
 import { type Model, openModel } from '../models/catalog.js';
 import { Metrics } from '../observability/metrics.js';
+import { whileLocked } from '../serving/data-dir.js';
 import { ModelLoader } from '../serving/load-model.js';
 import { modelSources } from '../serving/model-registry.js';
 import { bindingOf, buildingDir, finishSwap, swapIn } from '../store/faiss/index-swap.js';
@@ -37,10 +38,14 @@ export const command = new Command('reindex')
  * is complete. After an interruption, the next run continues.
  * @returns what was done, in words
  */
-async function reindex({ from, leaveOut = false }: ReindexOptions): Promise<string> {
+async function reindex(options: ReindexOptions): Promise<string> {
   const config: Config = { ...loadConfig(process.env), KEEP_ORIGINALS: true };
   if (config.STORE !== 'faiss')
     throw new Error('reindex needs STORE=faiss: with STORE=chroma the service keeps no originals.');
+  return whileLocked(config.DATA_DIR, () => reindexLocked(config, options));
+}
+
+async function reindexLocked(config: Config, { from, leaveOut = false }: ReindexOptions): Promise<string> {
   const source = modelSources(config)[0];
   const model = await openModel(source, config);
   const { name, revision, dim } = model.manifest;

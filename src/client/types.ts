@@ -195,6 +195,8 @@ export interface IndexHealth {
   store: string;
   /** Whether it can store and search. */
   available: boolean;
+  /** Why it is not available. */
+  reason?: string;
   /** Number of items. */
   size?: number;
   /** Number of items by modality. */

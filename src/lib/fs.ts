@@ -1,4 +1,4 @@
-import { type FileHandle, open, rename } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Makes names created, renamed or removed in a folder durable. */
@@ -9,6 +9,12 @@ export async function syncDir(dir: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** Creates the folder, and its name in the folder above, durably. */
+export async function ensureDir(dir: string): Promise<void> {
+  const created = await mkdir(dir, { recursive: true });
+  if (created !== undefined) await syncDir(path.dirname(created));
 }
 
 /** Replaces a small file so that a crash leaves either the old or the new content, whole. */

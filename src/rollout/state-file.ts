@@ -44,7 +44,11 @@ export type RolloutState = Static<typeof State>;
 export class StateFile {
   private readonly file: string;
 
-  constructor(private readonly folder: string) {
+  /** @param fence rejects when this process is no longer the one that may write */
+  constructor(
+    private readonly folder: string,
+    private readonly fence: () => Promise<void> = async () => {},
+  ) {
     this.file = path.join(folder, 'state.json');
   }
 
@@ -63,6 +67,7 @@ export class StateFile {
   }
 
   async write(state: RolloutState): Promise<void> {
+    await this.fence();
     await mkdir(this.folder, { recursive: true });
     await writeFileAtomically(this.file, `${JSON.stringify(state, null, 2)}\n`);
   }

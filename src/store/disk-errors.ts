@@ -3,6 +3,7 @@ import { isDiskFull } from '../lib/fs.js';
 
 /** The problem that a failed write is to the caller; the cause, with its paths, is for the log. */
 export function writeProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
   if (isDiskFull(error))
     return new Problem(
       'disk_full',

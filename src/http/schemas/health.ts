@@ -5,6 +5,7 @@ const Index = Type.Object(
   {
     store: Type.String(),
     available: Type.Boolean({ description: 'Whether it can store and search.' }),
+    reason: Type.Optional(Type.String({ description: 'Why it is not available.' })),
     size: Type.Optional(Type.Integer()),
     vectors: Type.Optional(Counts),
   },

@@ -1,15 +1,17 @@
 import { Problem } from '../../common/errors.js';
 import { yieldToEventLoop } from '../../lib/async/event-loop.js';
+import { type DirectoryLock, lockDirectory } from '../../lib/directory-lock.js';
+import { ensureDir } from '../../lib/fs.js';
 import type { Logger } from '../../lib/logger.js';
 import { openProblem } from '../disk-errors.js';
 import type { IndexEvents } from '../events.js';
 import { LIMITS } from '../limits.js';
 import type { Counts, Filter } from '../vector-store.js';
 import { IndexBuilder } from './ann/index-builder.js';
-import { type Lock, lockDirectory } from './directory-lock.js';
+import { excludeOldHolders } from './old-lock.js';
 import { selects, toCompiledFilter } from './query/compiled-filter.js';
 import { QueryBatcher } from './query/query-batcher.js';
-import { ensureDir, type Recovered, recover } from './recovery.js';
+import { type Recovered, recover } from './recovery.js';
 import type { Collection } from './segment/collection.js';
 import { SnapshotScheduler } from './snapshot/scheduler.js';
 import { GroupCommit } from './wal/group-commit.js';
@@ -36,7 +38,7 @@ const LIST_SLICE = 1024;
  * FAISS blocks the thread that calls it.
  */
 export class Engine {
-  readonly #lock: Lock;
+  readonly #lock: DirectoryLock;
   readonly #collection: Collection;
   readonly #groupCommit: GroupCommit;
   readonly #batcher: QueryBatcher;
@@ -45,7 +47,7 @@ export class Engine {
   readonly #onReleased: IndexEvents['onReleased'];
   readonly #reads = new Set<Promise<unknown>>();
 
-  private constructor({ events, log, ...options }: EngineOptions, lock: Lock, recovered: Recovered) {
+  private constructor({ events, log, ...options }: EngineOptions, lock: DirectoryLock, recovered: Recovered) {
     const { collection, generation, snapshotGeneration, walBytes } = recovered;
     this.#lock = lock;
     this.#collection = collection;
@@ -59,6 +61,7 @@ export class Engine {
       new IndexBuilder({ ...approximateIndex, collection, log, onIndexInstalled: events.onIndexInstalled });
     this.#groupCommit = new GroupCommit({
       wal: recovered.wal,
+      fence: () => lock.assertHeld(),
       apply: (payload) => this.#apply(payload),
       onCommit: (commit) => {
         events.onCommit?.(commit);
@@ -73,6 +76,7 @@ export class Engine {
       generation,
       snapshotGeneration,
       walBytes,
+      fence: () => lock.assertHeld(),
       log,
       onSnapshot: events.onSnapshot,
       onInstalled: (snapshotDir) => this.#indexBuilder?.build(snapshotDir),
@@ -88,10 +92,11 @@ export class Engine {
    * @throws Error when acknowledged writes cannot be read back
    */
   static async open(options: EngineOptions): Promise<Engine> {
-    let lock: Lock | undefined;
+    let lock: DirectoryLock | undefined;
     try {
       await ensureDir(options.dir);
       lock = await lockDirectory(options.dir);
+      await excludeOldHolders(options.dir);
       const startedMs = performance.now();
       const recovered = await recover(options.dir, options.binding, options.log);
       const durationMs = Math.round(performance.now() - startedMs);
@@ -121,8 +126,12 @@ export class Engine {
     return deleted;
   }
 
-  /** Of each kept file, whether an item refers to it. */
-  refersTo(files: readonly string[]): boolean[] {
+  /**
+   * Of each kept file, whether an item refers to it. Who asks deletes the others: never files that belong to another
+   * process by now.
+   */
+  async refersTo(files: readonly string[]): Promise<boolean[]> {
+    await this.#lock.assertHeld();
     return files.map((file) => this.#collection.refersTo(file));
   }
 
@@ -169,7 +178,9 @@ export class Engine {
     return { items };
   }
 
-  count(): Counts {
+  /** @throws Problem `store_unavailable` once nothing can be written any more: health checks count */
+  async count(): Promise<Counts> {
+    await this.#lock.assertHeld();
     return this.#collection.counts();
   }
 

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Problem } from '../../common/errors.js';
 import { assert } from '../../lib/assert.js';
@@ -145,10 +145,4 @@ async function createIndex(dir: string, binding: ModelBinding): Promise<void> {
   await (await WriteAheadLog.create(first, 0)).close();
   await syncDir(dir);
   await writeFileAtomically(layout(dir).index, `${JSON.stringify({ format: FORMAT, ...binding })}\n`);
-}
-
-/** Creates the folder, and its name in the folder above, durably. */
-export async function ensureDir(dir: string): Promise<void> {
-  const created = await mkdir(dir, { recursive: true });
-  if (created !== undefined) await syncDir(path.dirname(created));
 }

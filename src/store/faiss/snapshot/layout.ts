@@ -7,7 +7,7 @@ import type { Modality } from '../../../common/modality.js';
  * generation 0 has no snapshot, because it starts empty.
  *
  *   index.json                 format version, and the model whose vectors these are
- *   lock-<random>              which process has the folder open
+ *   lock-holder                locked by the process that has the folder open
  *   originals/<ab>/<sha256>    files that items were made from, where they are kept
  *   journal-<g>                write-ahead log: every write since snapshot g
  *   snapshot-<g>/manifest.json row counts, lengths and checksums of the files beside it:

@@ -24,6 +24,8 @@ export interface SnapshotSchedulerOptions {
   snapshotGeneration: number;
   /** Write-ahead log bytes that no snapshot holds yet. */
   walBytes: number;
+  /** Rejects when this process is no longer the one that may write. */
+  fence: () => Promise<void>;
   log: Logger;
   onSnapshot: IndexEvents['onSnapshot'];
   /** Receives the folder of each snapshot that is served from now on. */
@@ -86,18 +88,20 @@ export class SnapshotScheduler {
 
   /** Starts a new write-ahead log, writes what was before it as a snapshot, and serves from that. */
   async #take(): Promise<void> {
-    const { dir, collection, groupCommit, log, onSnapshot, onInstalled } = this.#options;
+    const { dir, collection, groupCommit, fence, log, onSnapshot, onInstalled } = this.#options;
     const startedMs = performance.now();
     const items = collection.size;
     try {
       const { captured, coveredBytes } = await groupCommit.between(async () => {
+        await fence();
         await this.#rotateWal();
         const lastSequence = groupCommit.wal.end.sequence;
         return { captured: collection.capture(lastSequence), coveredBytes: this.#walBytes };
       });
       const generation = this.#generation;
       const snapshotDir = layout(dir).snapshot(generation);
-      await collection.install(captured, await writeSnapshot(snapshotDir, captured));
+      await collection.install(captured, await writeSnapshot(snapshotDir, captured, fence));
+      await fence();
       await this.#removeBefore(this.#snapshotGeneration, generation);
       this.#snapshotGeneration = generation;
       this.#walBytes -= coveredBytes;

@@ -32,11 +32,13 @@ const RUN_ROWS = 256;
  * Writes a snapshot to a temporary folder, and renames that when every byte is on the disk. Tombstones are left
  * out: the n-th row that is not deleted becomes row n.
  * @returns the rows of the snapshot, to serve from
- * @throws the error of the disk; no part of the snapshot then stays
+ * @param fence rejects when this process is no longer the one that may write
+ * @throws the error of the disk, or of `fence`; no part of the snapshot then stays
  */
 export async function writeSnapshot(
   dir: string,
   captured: CapturedCollection,
+  fence: () => Promise<void>,
 ): Promise<Record<Modality, SnapshotRows>> {
   const temporary = `${dir}.tmp`;
   await rm(temporary, { recursive: true, force: true });
@@ -44,6 +46,7 @@ export async function writeSnapshot(
     await mkdir(temporary);
     const lineStarts = await writeSegments(temporary, captured);
     await syncDir(temporary);
+    await fence();
     await rename(temporary, dir);
     await syncDir(path.dirname(dir));
     return forEachModality((modality) => openSnapshotRows(dir, modality, captured.dim, lineStarts[modality]));

@@ -17,6 +17,8 @@ interface Barrier {
 
 export interface GroupCommitOptions {
   wal: WriteAheadLog;
+  /** Rejects when this process is no longer the one that may write. */
+  fence: () => Promise<void>;
   /** Applies a durable payload to the state in memory. @returns the result of the write */
   apply: (payload: Uint8Array) => number;
   onCommit: (commit: { writes: number; bytes: number; durationMs: number }) => void;
@@ -28,13 +30,15 @@ export interface GroupCommitOptions {
  */
 export class GroupCommit {
   wal: WriteAheadLog;
+  readonly #fence: GroupCommitOptions['fence'];
   readonly #apply: GroupCommitOptions['apply'];
   readonly #onCommit: GroupCommitOptions['onCommit'];
   readonly #queue: (Entry | Barrier)[] = [];
   #draining: Promise<void> | undefined;
 
-  constructor({ wal, apply, onCommit }: GroupCommitOptions) {
+  constructor({ wal, fence, apply, onCommit }: GroupCommitOptions) {
     this.wal = wal;
+    this.#fence = fence;
     this.#apply = apply;
     this.#onCommit = onCommit;
   }
@@ -107,6 +111,7 @@ export class GroupCommit {
   async #commit(group: readonly Entry[]): Promise<void> {
     const startedMs = performance.now();
     try {
+      await this.#fence();
       await this.wal.append(group.map(({ payload }) => payload));
     } catch (error) {
       const problem = writeProblem(error);

@@ -2,10 +2,10 @@ import { createWriteStream } from 'node:fs';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Command } from 'commander';
-import { totalOf } from '../common/modality.js';
-import { exportLines } from '../store/export-import.js';
-import { openOwnStore } from './own-store.js';
-import { ProgressBar } from './progress-bar.js';
+import { totalOf } from '../../common/modality.js';
+import { exportLines } from '../../store/export-import.js';
+import { ProgressBar } from '../progress-bar.js';
+import { withOwnStore } from './own-store.js';
 
 export const command = new Command('export')
   .description('write every stored item to a file as JSON Lines (with an embedded store, stop the service first)')
@@ -14,8 +14,7 @@ export const command = new Command('export')
 
 /** @returns how many items were written */
 async function exportStore(file: string): Promise<number> {
-  const store = await openOwnStore();
-  try {
+  return withOwnStore(async (store) => {
     const counts = await store.count();
     const total = totalOf(counts);
     const bar = new ProgressBar('exporting', total);
@@ -27,7 +26,5 @@ async function exportStore(file: string): Promise<number> {
     });
     await pipeline(Readable.from(exportLines(store)), counted, createWriteStream(file));
     return total;
-  } finally {
-    await store.close();
-  }
+  });
 }

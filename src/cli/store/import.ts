@@ -1,14 +1,14 @@
 import { createReadStream } from 'node:fs';
 import { Command, Option } from 'commander';
-import { MODALITIES, type Modality } from '../common/modality.js';
-import { toUnitVector } from '../common/vector.js';
-import { loadConfig } from '../config.js';
-import { linesOf } from '../lib/lines.js';
-import { ChromaCollection, type ChromaCollectionOptions } from '../store/chroma/collection-reader.js';
-import { importItems, importLines } from '../store/export-import.js';
-import type { ModelBinding } from '../store/vector-store.js';
-import { openOwnStore, ownBinding } from './own-store.js';
-import { ProgressBar } from './progress-bar.js';
+import { MODALITIES, type Modality } from '../../common/modality.js';
+import { toUnitVector } from '../../common/vector.js';
+import { loadConfig } from '../../config.js';
+import { linesOf } from '../../lib/lines.js';
+import { ChromaCollection, type ChromaCollectionOptions } from '../../store/chroma/collection-reader.js';
+import { importItems, importLines } from '../../store/export-import.js';
+import type { ModelBinding } from '../../store/vector-store.js';
+import { ProgressBar } from '../progress-bar.js';
+import { ownBinding, withOwnStore } from './own-store.js';
 
 interface ChromaImport extends ChromaCollectionOptions {
   modalityField: string;
@@ -38,13 +38,9 @@ export const command = new Command('import')
 /** @returns how many items were stored */
 async function importStore(file: string): Promise<number> {
   const total = await countLines(file);
-  const store = await openOwnStore();
-  try {
-    const lines = linesOf(createReadStream(file));
-    return await importLines(store, lines, advancing(new ProgressBar('importing', total)));
-  } finally {
-    await store.close();
-  }
+  return withOwnStore((store) =>
+    importLines(store, linesOf(createReadStream(file)), advancing(new ProgressBar('importing', total))),
+  );
 }
 
 /**
@@ -57,14 +53,10 @@ async function importChroma({ modalityField, modality, ...from }: ChromaImport):
   const collection = await ChromaCollection.open(from);
   checkOrigin(collection, binding);
   const bar = new ProgressBar('importing', await collection.count());
-  const store = await openOwnStore();
-  try {
-    const unit = (embedding: readonly number[]) => toUnitVector(embedding, binding.dim);
-    const items = collection.items({ modalityField, modality, toUnitVector: unit });
-    return await importItems(store, items, advancing(bar));
-  } finally {
-    await store.close();
-  }
+  const unit = (embedding: readonly number[]) => toUnitVector(embedding, binding.dim);
+  return withOwnStore((store) =>
+    importItems(store, collection.items({ modalityField, modality, toUnitVector: unit }), advancing(bar)),
+  );
 }
 
 /** Advances a bar by the number of all items stored so far. */
