@@ -5,9 +5,9 @@ import { assert } from '../../lib/assert.js';
 import { errorCode, syncDir, writeFileAtomically } from '../../lib/fs.js';
 import type { Logger } from '../../lib/logger.js';
 import type { ModelBinding } from '../vector-store.js';
+import { NewerFormatError } from './newer-format.js';
 import { Collection } from './segment/collection.js';
 import { isLeftover, layout, parseName } from './snapshot/layout.js';
-import { NewerSnapshotError } from './snapshot/manifest.js';
 import { loadSnapshot } from './snapshot/reader.js';
 import { readWal, WriteAheadLog } from './wal/wal.js';
 
@@ -59,7 +59,7 @@ async function loadGeneration(dir: string, generation: number, dim: number, log:
     const loaded = await loadSnapshot(layout(dir).snapshot(generation), dim);
     return { collection: Collection.fromSnapshot(dim, loaded, scratch), lastSequence: loaded.lastSequence };
   } catch (error) {
-    if (error instanceof NewerSnapshotError) throw error;
+    if (error instanceof NewerFormatError) throw error;
     log.error(
       { err: error, generation },
       'index: a snapshot is damaged; falling back to the one before it and the write-ahead logs since. Check the disk.',
@@ -120,8 +120,9 @@ async function checkBinding(dir: string, binding: ModelBinding): Promise<boolean
     throw error;
   });
   if (text === undefined) return false;
-  const { format, ...found } = JSON.parse(text) as ModelBinding & { format: number };
-  assert(format === FORMAT, `the index has format ${format}, which this version does not read`);
+  const { format, ...found } = parseIndexFile(text);
+  if (format !== FORMAT)
+    throw new NewerFormatError(`the index has format ${format}, and this version reads format ${FORMAT}`);
   if (found.model === binding.model && found.revision === binding.revision && found.dim === binding.dim) return true;
   throw new Problem(
     'index_model_mismatch',
@@ -130,6 +131,16 @@ async function checkBinding(dir: string, binding: ModelBinding): Promise<boolean
       'KEEP_ORIGINALS has kept; or set DATA_DIR to another folder and index the originals again.',
     { found, expected: binding },
   );
+}
+
+function parseIndexFile(text: string): ModelBinding & { format: number } {
+  try {
+    return JSON.parse(text) as ModelBinding & { format: number };
+  } catch (error) {
+    throw new Error('index: index.json is damaged. Restore the folder from a backup; it has been left as it is.', {
+      cause: error,
+    });
+  }
 }
 
 const describe = ({ model, revision, dim }: ModelBinding): string =>

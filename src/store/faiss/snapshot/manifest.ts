@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { isModality, type Modality } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
+import { NewerFormatError } from '../newer-format.js';
 import type { Checksum } from './checksummed-file.js';
 
 /** What one segment's files hold. */
@@ -29,22 +30,17 @@ export function encodeManifest(manifest: Manifest): string {
   return `${JSON.stringify({ crc32: crc32(text), manifest })}\n`;
 }
 
-/** The snapshot is not damaged: this version is too old for it. */
-export class NewerSnapshotError extends Error {}
-
 /**
- * @throws NewerSnapshotError when the snapshot holds what this version does not know
+ * @throws NewerFormatError when the snapshot holds what this version does not know
  * @throws Error when the text is damaged
  */
 export function decodeManifest(text: string): Manifest {
   const { crc32: checksum, manifest } = JSON.parse(text) as { crc32: number; manifest: Manifest };
   assert(crc32(JSON.stringify(manifest)) === checksum, 'a manifest whose checksum does not match');
-  if (manifest.format !== 1) throw new NewerSnapshotError(tooOld(`has format ${manifest.format}`));
+  if (manifest.format !== 1) throw unknown(`has format ${manifest.format}`);
   for (const [name, { rows }] of Object.entries(manifest.shards))
-    if (!isModality(name) && rows > 0)
-      throw new NewerSnapshotError(tooOld(`holds ${rows} items of modality "${name}"`));
+    if (!isModality(name) && rows > 0) throw unknown(`holds ${rows} items of modality "${name}"`);
   return manifest;
 }
 
-const tooOld = (what: string): string =>
-  `index: the newest snapshot ${what}, which this version does not know. Run the version that wrote it; the folder has been left as it is.`;
+const unknown = (what: string) => new NewerFormatError(`the newest snapshot ${what}, which this version does not know`);

@@ -28,7 +28,7 @@ export interface LoadedSnapshot {
 
 /**
  * Reads a snapshot, verifying every byte.
- * @throws NewerSnapshotError when it holds what this version does not know
+ * @throws NewerFormatError when it holds what this version does not know
  * @throws Error when anything differs from what was written
  */
 export async function loadSnapshot(dir: string, dim: number): Promise<LoadedSnapshot> {

@@ -3,6 +3,7 @@ import { MODALITY_CODES, modalityOfCode } from '../../../common/modality.js';
 import { assert } from '../../../lib/assert.js';
 import { LIMITS } from '../../limits.js';
 import type { EncodedItem } from '../../validate.js';
+import { NewerFormatError } from '../newer-format.js';
 
 const KIND = { upsert: 1, delete: 2 } as const;
 const HEAD_BYTES = 8; // kind u32, count u32
@@ -42,6 +43,7 @@ export const isUpsert = (payload: Uint8Array): boolean => new Reader(payload).u3
 
 /**
  * The operations of a payload, in order. Metadata and vectors are views into it.
+ * @throws NewerFormatError for operations that this version does not know
  * @throws Error when the bytes are not what the encoders write
  */
 export function* decodeOperations(payload: Uint8Array, dim: number): Generator<Operation> {
@@ -51,7 +53,10 @@ export function* decodeOperations(payload: Uint8Array, dim: number): Generator<O
     const count = reader.u32();
     if (kind === KIND.upsert) yield { kind: 'upsert', items: times(count, () => readItem(reader, dim)) };
     else if (kind === KIND.delete) yield { kind: 'delete', ids: times(count, () => reader.text(reader.u16())) };
-    else assert(false, `an operation of unknown kind ${kind}`);
+    else
+      throw new NewerFormatError(
+        `the write-ahead log has operations of kind ${kind}, which this version does not know`,
+      );
   }
 }
 
@@ -60,10 +65,10 @@ function readItem(reader: Reader, dim: number): EncodedItem {
   const modality = modalityOfCode(code);
   const idBytes = reader.u16();
   const metadataBytes = reader.u32();
-  assert(
-    modality !== undefined,
-    `the write-ahead log has items of modality code ${code}, which this version does not know. Run the version that wrote them.`,
-  );
+  if (modality === undefined)
+    throw new NewerFormatError(
+      `the write-ahead log has items of modality code ${code}, which this version does not know`,
+    );
   assert(idBytes <= MAX_ID_BYTES && metadataBytes <= LIMITS.metadataBytes, 'a stored item over its limits');
   const id = reader.text(idBytes);
   return { id, modality, metadata: reader.bytes(metadataBytes), vector: reader.bytes(4 * dim) };

@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib';
 import { assert } from '../../../lib/assert.js';
 import { writeFully } from '../../../lib/fs.js';
 import { LIMITS } from '../../limits.js';
+import { NewerFormatError } from '../newer-format.js';
 
 /**
  * An append-only file of frames. One frame is one group commit, written and synced as a whole:
@@ -135,6 +136,7 @@ export async function readWal(
       end.sequence += 1;
     }
     const tornBytes = size - end.bytes;
+    if (tornBytes > 0) await assertKnownFormat(handle, end);
     if (tornBytes > 0) await assertTorn(handle, size, end, newest);
     return { end, tornBytes };
   } finally {
@@ -158,6 +160,15 @@ async function readFrame(handle: FileHandle, size: number, end: WalEnd): Promise
   const frame = Buffer.allocUnsafe(HEAD_BYTES + bytes);
   await handle.read(frame, 0, frame.length, end.bytes);
   return frame.readUInt32LE(16) === frameChecksum(frame) ? frame.subarray(HEAD_BYTES) : undefined;
+}
+
+/** @throws NewerFormatError for a frame of another version; cutting it off as torn would lose acknowledged writes */
+async function assertKnownFormat(handle: FileHandle, end: WalEnd): Promise<void> {
+  const magic = Buffer.alloc(4);
+  await handle.read(magic, 0, magic.length, end.bytes);
+  const text = magic.toString('latin1');
+  if (/^OSJ[02-9A-Z]$/.test(text))
+    throw new NewerFormatError(`the write-ahead log has format ${text}, and this version reads OSJ1`);
 }
 
 /**
