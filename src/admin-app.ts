@@ -1,4 +1,5 @@
 import Fastify, { type FastifyInstance } from 'fastify';
+import { backupRoutes } from '../routes/backup.js';
 import { healthRoutes } from '../routes/health.js';
 import { metricsRoutes } from '../routes/metrics.js';
 import { rolloutRoutes } from '../routes/rollout.js';
@@ -9,8 +10,8 @@ import { answerProblems } from './http/plugins/error-handler.js';
 import { validatorCompiler } from './http/validation/validator.js';
 
 /**
- * Serves health and metrics, without keys, on a port that only the operator's network reaches; and the rollout routes,
- * with a key where the service has keys. Because metrics need none, its names are always restricted.
+ * Serves health and metrics, without keys, on a port that only the operator's network reaches; and the routes for
+ * rollouts and backups, with a key where the service has keys. Because metrics need none, its names are always restricted.
  */
 export function serveAdmin(
   app: FastifyInstance,
@@ -28,6 +29,7 @@ export function serveAdmin(
   admin.register(async (operator) => {
     guard(operator, 'operator');
     await operator.register(rolloutRoutes);
+    await operator.register(backupRoutes);
   });
   app.addHook('onReady', async () => {
     await admin.listen({ host, port });

@@ -1,7 +1,9 @@
 import multipart from '@fastify/multipart';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import { backupRoutes } from '../routes/backup.js';
 import { embedRoutes } from '../routes/embed.js';
+import { exportRoutes } from '../routes/export.js';
 import { healthRoutes } from '../routes/health.js';
 import { itemRoutes } from '../routes/items.js';
 import { metricsRoutes } from '../routes/metrics.js';
@@ -98,8 +100,10 @@ async function servePublic(api: FastifyInstance, { RATE_LIMIT, ADMIN_PORT }: Con
   if (RATE_LIMIT > 0) await limitRate(api, RATE_LIMIT);
   guard(api);
   controlAdmission(api);
-  for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, openAiRoutes]) await api.register(routes);
+  for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, exportRoutes, openAiRoutes])
+    await api.register(routes);
   if (ADMIN_PORT !== 0) return;
   await api.register(metricsRoutes);
   await api.register(rolloutRoutes);
+  await api.register(backupRoutes);
 }

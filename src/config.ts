@@ -18,6 +18,11 @@ export const Settings = Type.Object({
   HOST: text('127.0.0.1', 'Address to listen on; 0.0.0.0 for all interfaces.'),
   PORT: integer(8000, 0, 65535, 'Port to listen on; 0 picks a free one.'),
   DATA_DIR: text('./data', 'Folder for indexes, the cache on disk and temporary files.'),
+  BACKUP_DIR: Type.String({
+    default: '',
+    'x-default': '`DATA_DIR/backups`',
+    description: 'Folder for backups, of this service alone; on the disk of DATA_DIR they take hardly any room.',
+  }),
   MODEL: text('onespace-mini', 'Name of a folder under models/, or the path of a model folder.'),
   MODELS: text(
     '',

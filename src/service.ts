@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
+import { Backups } from './backup/backups.js';
 import { type Config, settingWarnings } from './config.js';
 import { DiskCache } from './embedding/disk-cache.js';
 import type { Embedding } from './embedding/embedding.js';
@@ -39,6 +40,7 @@ export interface Service {
   metrics: Metrics;
   models: ModelRegistry;
   rollout: Rollout;
+  backups: Backups;
   /** Opens inputs in JSON. */
   inputs: JsonInputs;
   /** Inputs of one request that are embedded at the same time. */
@@ -90,6 +92,7 @@ async function openLocked(config: Config, logger: FastifyBaseLogger, lock: Direc
     metrics,
     models,
     rollout,
+    backups: new Backups(config),
     inputs: openInputs(config, spoolFolder),
     // Two batches: the next is ready when one is done, and other requests find room in the queue.
     concurrency: 2 * config.MAX_BATCH_SIZE,

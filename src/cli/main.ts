@@ -12,6 +12,8 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   search: () => import('./search.js'),
   export: () => import('./store/export.js'),
   import: () => import('./store/import.js'),
+  backup: () => import('./store/backup.js'),
+  verify: () => import('./store/verify.js'),
   reindex: () => import('./reindex.js'),
   models: () => import('./models.js'),
   rollout: () => import('./rollout.js'),
@@ -19,7 +21,7 @@ const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
 };
 
 /** Commands that open a store or a model. */
-const NEED_NATIVES: readonly string[] = ['serve', 'export', 'import', 'reindex'];
+const NEED_NATIVES: readonly string[] = ['serve', 'export', 'import', 'backup', 'reindex'];
 
 const EXAMPLES = `
 Environment:

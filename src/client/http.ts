@@ -43,6 +43,17 @@ export async function call<Reply>(to: Connection, method: string, path: string, 
   }
 }
 
+/**
+ * The body of a reply as it arrives; the request is not repeated.
+ * @throws ServiceError for an error reply, Error when no service answers
+ */
+export async function streamOf(to: Connection, path: string): Promise<NonNullable<Response['body']>> {
+  const response = await send(to, 'GET', path);
+  if (response.ok && response.body !== null) return response.body;
+  const problem = (await response.json().catch(() => ({}))) as Partial<ProblemDocument>;
+  throw new ServiceError({ ...problem, status: response.status });
+}
+
 async function send(
   { url, apiKey, signal }: Connection,
   method: string,

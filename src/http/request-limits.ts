@@ -15,6 +15,8 @@ export const MAX_FORM_FIELDS = 64;
 export const MAX_FORM_FIELD_BYTES = 1_000_000;
 export const MAX_TEXT_CHARACTERS = 1_000_000;
 export const MAX_RESULTS = INDEX.k;
+/** Most exports under way; each holds up to 64 items in memory. */
+export const MAX_EXPORTS = 4;
 
 /** Every limit of a request, for clients to read. */
 export function limitsOf(config: Config, manifest: ModelManifest) {

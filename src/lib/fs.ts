@@ -1,4 +1,5 @@
-import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { copyFile, type FileHandle, link, mkdir, open, rename } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Makes names created, renamed or removed in a folder durable. */
@@ -29,6 +30,25 @@ export async function writeFileAtomically(file: string, text: string): Promise<v
   }
   await rename(temporary, file);
   await syncDir(path.dirname(file));
+}
+
+/**
+ * Gives a durable file another name; copies it, durably, where the disk has no hard links or the name is on another
+ * one. The caller syncs the folder.
+ */
+export async function linkOrCopy(from: string, to: string): Promise<void> {
+  try {
+    return await link(from, to);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'EEXIST') throw error;
+  }
+  await copyFile(from, to, constants.COPYFILE_EXCL);
+  const handle = await open(to, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Writes all of a buffer: one `write` may write less without an error, and only the next call throws it. */

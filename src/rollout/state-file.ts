@@ -69,7 +69,18 @@ export class StateFile {
   async write(state: RolloutState): Promise<void> {
     await this.fence();
     await mkdir(this.folder, { recursive: true });
-    await writeFileAtomically(this.file, `${JSON.stringify(state, null, 2)}\n`);
+    await writeFileAtomically(this.file, toText(state));
+  }
+
+  /**
+   * The text of the state for a backup: without a rollout that runs, because its two indexes are not copied at the same
+   * moment; the model that answers stays the one that answers.
+   */
+  async forBackup(): Promise<string | undefined> {
+    const state = await this.read();
+    if (state === undefined) return undefined;
+    const { pairing: _, ...rest } = state;
+    return toText(rest);
   }
 
   /** The out-of-sync log. */
@@ -77,6 +88,8 @@ export class StateFile {
     return path.join(this.folder, 'missed');
   }
 }
+
+const toText = (state: RolloutState): string => `${JSON.stringify(state, null, 2)}\n`;
 
 /** The state before any rollout. */
 export const initialState = (base: ModelSource, indexes: RolloutState['indexes'] = {}): RolloutState => ({

@@ -23,20 +23,20 @@ function decodeItem(line: string, lineNumber: number): Item {
   }
 }
 
-/** Items read at the same time. */
+/** Items read at the same time: what an export holds in memory, whatever the size of the store. */
 const CONCURRENT_READS = 64;
 const BATCH_ITEMS = 100;
 
 /**
  * Everything in a store as JSON Lines, in order of id, as a stream. Items added or deleted in the meantime may be
  * included or not.
+ * @param after continues after the item of this id
  */
-export async function* exportLines(store: VectorStore): AsyncGenerator<string> {
-  for await (const page of eachPage(store))
-    for (let from = 0; from < page.length; from += CONCURRENT_READS) {
-      const items = await Promise.all(page.slice(from, from + CONCURRENT_READS).map(({ id }) => store.get(id)));
-      for (const item of items) if (item !== undefined) yield encodeItem(item);
-    }
+export async function* exportLines(store: VectorStore, after?: string): AsyncGenerator<string> {
+  for await (const page of eachPage(store, { limit: CONCURRENT_READS, ...(after === undefined ? {} : { after }) })) {
+    const items = await Promise.all(page.map(({ id }) => store.get(id)));
+    for (const item of items) if (item !== undefined) yield encodeItem(item);
+  }
 }
 
 /**

@@ -1,8 +1,13 @@
+import { encodeCursor } from './cursor.js';
 import { LIMITS } from './limits.js';
 import type { ItemInfo, ListOptions, VectorStore } from './vector-store.js';
 
 /** Which items, and how many of them per page; the most that a store returns if nothing is said. */
-export type PageOptions = Omit<ListOptions, 'limit' | 'cursor'> & { limit?: number };
+export type PageOptions = Omit<ListOptions, 'limit' | 'cursor'> & {
+  limit?: number;
+  /** Id of the last item that is left out; from the first one when undefined. */
+  after?: string;
+};
 
 /**
  * Every page of a store, in order of id. Items added or deleted in the meantime may be included or not; no other
@@ -10,9 +15,9 @@ export type PageOptions = Omit<ListOptions, 'limit' | 'cursor'> & { limit?: numb
  */
 export async function* eachPage(
   store: Pick<VectorStore, 'list'>,
-  { limit = LIMITS.pageItems, ...options }: PageOptions = {},
+  { limit = LIMITS.pageItems, after, ...options }: PageOptions = {},
 ): AsyncGenerator<ItemInfo[]> {
-  let cursor: string | undefined;
+  let cursor = after === undefined ? undefined : encodeCursor(after);
   do {
     const page = await store.list({ ...options, limit, ...(cursor === undefined ? {} : { cursor }) });
     yield page.items;

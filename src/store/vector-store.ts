@@ -39,6 +39,14 @@ export interface ListOptions {
 
 export type Counts = Record<Modality, number>;
 
+/** A file of a backup: its path within it, with slashes, and how to tell that it is whole. */
+export interface BackupFile {
+  file: string;
+  bytes: number;
+  /** Absent for kept files, whose name is their SHA-256. */
+  crc32?: number;
+}
+
 /** The model whose vectors an index holds; no index mixes the vectors of two models. */
 export interface ModelBinding {
   model: string;
@@ -74,6 +82,11 @@ export interface VectorStore {
   count(): Promise<Counts>;
   /** Keeps the originals of new items; absent where none are kept. */
   readonly originals?: BlobStore | undefined;
+  /**
+   * Puts a copy of the index and of its kept files into a folder, durably, with every write acknowledged before the
+   * call, while reads and writes continue; absent where the backend has backups of its own.
+   */
+  backUp?(to: string): Promise<BackupFile[]>;
   /** Finishes the writes in progress; later calls are refused. */
   close(): Promise<void>;
 }

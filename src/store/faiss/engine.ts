@@ -3,10 +3,10 @@ import { yieldToEventLoop } from '../../lib/async/event-loop.js';
 import { type DirectoryLock, lockDirectory } from '../../lib/directory-lock.js';
 import { ensureDir } from '../../lib/fs.js';
 import type { Logger } from '../../lib/logger.js';
-import { openProblem } from '../disk-errors.js';
+import { openProblem, writeProblem } from '../disk-errors.js';
 import type { IndexEvents } from '../events.js';
 import { LIMITS } from '../limits.js';
-import type { Counts, Filter } from '../vector-store.js';
+import type { BackupFile, Counts, Filter } from '../vector-store.js';
 import { IndexBuilder } from './ann/index-builder.js';
 import { excludeOldHolders } from './old-lock.js';
 import { selects, toCompiledFilter } from './query/compiled-filter.js';
@@ -199,6 +199,18 @@ export class Engine {
   /** Takes a snapshot now, whether or not one is due. Resolves when it is done or has failed. */
   snapshot(): Promise<void> {
     return this.#snapshots.snapshot();
+  }
+
+  /**
+   * Puts a copy of the index, without kept files, into a folder.
+   * @throws Problem `disk_full`, `store_unavailable`
+   */
+  async backUp(to: string): Promise<BackupFile[]> {
+    try {
+      return await this.#snapshots.backUp(to);
+    } catch (error) {
+      throw writeProblem(error);
+    }
   }
 
   /** Resolves when no snapshot is being taken and every segment is searched by the index it should have. */

@@ -10,6 +10,7 @@ import { BlobStore } from '../originals/blob-store.js';
 import { splitOriginal } from '../originals/source-ref.js';
 import { checkDeletion, checkId, checkList, checkSearch, checkVector, encodeItem } from '../validate.js';
 import type {
+  BackupFile,
   Counts,
   Filter,
   Hit,
@@ -158,6 +159,15 @@ export class FaissStore implements VectorStore {
   async snapshot(): Promise<void> {
     this.#assertOpen();
     await this.#client.call('snapshot', undefined);
+  }
+
+  async backUp(to: string): Promise<BackupFile[]> {
+    this.#assertOpen();
+    return this.#originals.whileNoneIsDeleted(async () => {
+      const files = await this.#client.call('backUp', to);
+      const originals = await this.#originals.copyAll(layout(to).originals);
+      return [...files, ...originals.map((file) => ({ ...file, file: `originals/${file.file}` }))];
+    });
   }
 
   /** Resolves when the snapshot and the approximate indexes in progress are in use. */

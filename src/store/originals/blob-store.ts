@@ -3,7 +3,7 @@ import { copyFile, type FileHandle, link, mkdir, open, opendir, readdir, rename,
 import path from 'node:path';
 import type { Modality } from '../../common/modality.js';
 import { assert } from '../../lib/assert.js';
-import { errorCode, syncDir } from '../../lib/fs.js';
+import { errorCode, linkOrCopy, syncDir } from '../../lib/fs.js';
 import type { Logger } from '../../lib/logger.js';
 import { writeProblem } from '../disk-errors.js';
 import type { Original, OriginalPart } from '../item.js';
@@ -56,6 +56,9 @@ export class BlobStore {
   readonly #unverified = new Set<string>();
   readonly #writing = new Map<string, Promise<void>>();
   readonly #removing = new Map<string, Promise<void>>();
+  /** Deletions that wait for the end of a backup. */
+  readonly #postponed = new Set<string>();
+  #pauses = 0;
   #sweeping: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -126,6 +129,45 @@ export class BlobStore {
     }
   }
 
+  /** Runs a task during which no kept file is deleted; what became free in the meantime is deleted after it. */
+  async whileNoneIsDeleted<T>(task: () => Promise<T>): Promise<T> {
+    this.#pauses += 1;
+    try {
+      await Promise.all(this.#removing.values());
+      return await task();
+    } finally {
+      this.#pauses -= 1;
+      if (this.#pauses === 0) await this.#removePostponed();
+    }
+  }
+
+  async #removePostponed(): Promise<void> {
+    const files = [...this.#postponed];
+    this.#postponed.clear();
+    if (files.length > 0) await this.#removeUnreferenced(files).catch(this.#warn);
+  }
+
+  /**
+   * Puts every kept file into another folder, as hard links where the disk allows, durably.
+   * @returns them, with paths within that folder
+   */
+  async copyAll(to: string): Promise<{ file: string; bytes: number }[]> {
+    const copied: { file: string; bytes: number }[] = [];
+    const folders = ((await readdir(this.#dir).catch(ignoreMissing)) ?? []).filter((name) => FOLDER.test(name));
+    for (const folder of folders) {
+      const target = path.join(to, folder);
+      await mkdir(target, { recursive: true, mode: 0o700 });
+      for await (const { name } of await opendir(path.join(this.#dir, folder))) {
+        if (!isFileName(name)) continue;
+        await linkOrCopy(this.pathOf(name), path.join(target, name));
+        copied.push({ file: `${folder}/${name}`, bytes: (await stat(path.join(target, name))).size });
+      }
+      await syncDir(target);
+    }
+    if (folders.length > 0) await syncDir(to);
+    return copied;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     await this.#sweeping;
@@ -153,6 +195,10 @@ export class BlobStore {
   }
 
   #remove(file: string): void {
+    if (this.#pauses > 0) {
+      this.#postponed.add(file);
+      return;
+    }
     if (this.#removing.has(file)) return;
     const removal = rm(this.pathOf(file), { force: true })
       .catch(this.#warn)

@@ -3,6 +3,8 @@ import path from 'node:path';
 import { syncDir } from '../../../lib/fs.js';
 import type { Logger } from '../../../lib/logger.js';
 import type { IndexEvents } from '../../events.js';
+import type { BackupFile } from '../../vector-store.js';
+import { copyIndex } from '../backup.js';
 import type { Collection } from '../segment/collection.js';
 import type { GroupCommit } from '../wal/group-commit.js';
 import { WriteAheadLog } from '../wal/wal.js';
@@ -32,7 +34,7 @@ export interface SnapshotSchedulerOptions {
   onInstalled: (snapshotDir: string) => void;
 }
 
-/** Decides when a snapshot is due, takes it while reads and writes continue, and removes what it replaces. */
+/** Decides when a snapshot is due, takes it, or a backup, while reads and writes continue, and removes what it replaces. */
 export class SnapshotScheduler {
   readonly #options: SnapshotSchedulerOptions;
   #generation: number;
@@ -81,6 +83,24 @@ export class SnapshotScheduler {
     await this.#running;
   }
 
+  /**
+   * Puts a copy of the index into a folder, with every write acknowledged until now, while reads and writes continue.
+   * No snapshot is taken in the meantime: it would remove what is being copied.
+   */
+  async backUp(to: string): Promise<BackupFile[]> {
+    while (this.#running !== undefined) await this.#running;
+    const copied = this.#copy(to);
+    this.#running = copied.then(
+      () => {
+        this.#running = undefined;
+      },
+      () => {
+        this.#running = undefined;
+      },
+    );
+    return copied;
+  }
+
   /** Resolves when no snapshot is being taken. */
   async idle(): Promise<void> {
     await this.#running;
@@ -118,6 +138,16 @@ export class SnapshotScheduler {
         'index: a snapshot could not be written; the write-ahead log keeps every write, and the next attempt follows when it has grown',
       );
     }
+  }
+
+  async #copy(to: string): Promise<BackupFile[]> {
+    const { dir, groupCommit, fence } = this.#options;
+    await groupCommit.between(async () => {
+      await fence();
+      // An empty log stays: every backup of an index that nobody writes would add another.
+      if (groupCommit.wal.end.bytes > 0) await this.#rotateWal();
+    });
+    return copyIndex(dir, to, { snapshot: this.#snapshotGeneration, newestWal: this.#generation });
   }
 
   async #rotateWal(): Promise<void> {

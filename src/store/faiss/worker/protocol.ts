@@ -3,7 +3,7 @@ import type { IndexKind } from '../../../common/index-kind.js';
 import type { Modality } from '../../../common/modality.js';
 import type { LogLevel } from '../../../lib/logger.js';
 import type { EventName, IndexEvents } from '../../events.js';
-import type { Counts, Filter, ModelBinding } from '../../vector-store.js';
+import type { BackupFile, Counts, Filter, ModelBinding } from '../../vector-store.js';
 
 /** What the worker needs to open an index. */
 export interface OpenOptions {
@@ -59,6 +59,7 @@ export interface Methods {
   count: () => Counts;
   refersTo: (files: readonly string[]) => boolean[];
   snapshot: () => void;
+  backUp: (to: string) => BackupFile[];
   idle: () => void;
   close: () => void;
 }

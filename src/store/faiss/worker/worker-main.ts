@@ -40,6 +40,8 @@ async function answer(request: Request): Promise<Result<Method>> {
       return engine.refersTo(request.argument);
     case 'snapshot':
       return engine.snapshot();
+    case 'backUp':
+      return engine.backUp(request.argument);
     case 'idle':
       return engine.idle();
     case 'close':
