@@ -3,6 +3,7 @@ import { backupRoutes } from '../routes/backup.js';
 import { healthRoutes } from '../routes/health.js';
 import { metricsRoutes } from '../routes/metrics.js';
 import { rolloutRoutes } from '../routes/rollout.js';
+import type { Listener } from './http/lifecycle/listener.js';
 import { guard } from './http/plugins/auth.js';
 import { type AllowedHosts, refuseForeignPages } from './http/plugins/browsers.js';
 import type { Cors } from './http/plugins/cors.js';
@@ -13,13 +14,8 @@ import { validatorCompiler } from './http/validation/validator.js';
  * Serves health and metrics, without keys, on a port that only the operator's network reaches; and the routes for
  * rollouts and backups, with a key where the service has keys. Because metrics need none, its names are always restricted.
  */
-export function serveAdmin(
-  app: FastifyInstance,
-  { host, port }: { host: string; port: number },
-  cors: Cors,
-  hosts: AllowedHosts,
-): void {
-  const admin = Fastify({ logger: false, http: { requireHostHeader: false } });
+export function serveAdmin(app: FastifyInstance, listener: Listener, cors: Cors, hosts: AllowedHosts): void {
+  const admin = Fastify({ logger: false, serverFactory: (handler) => listener.attach(handler) });
   admin.decorate('service', app.service);
   admin.setValidatorCompiler(validatorCompiler);
   answerProblems(admin);
@@ -32,7 +28,11 @@ export function serveAdmin(
     await operator.register(backupRoutes);
   });
   app.addHook('onReady', async () => {
-    await admin.listen({ host, port });
+    await admin.ready();
+    await listener.listen();
   });
-  app.addHook('onClose', () => admin.close());
+  app.addHook('onClose', async () => {
+    listener.close();
+    await admin.close();
+  });
 }

@@ -16,6 +16,7 @@ import type { Config } from './config.js';
 import { controlAdmission } from './http/admission-control.js';
 import { readJsonBodies } from './http/body/json-body.js';
 import { trustedProxies } from './http/client-network.js';
+import { Ports } from './http/lifecycle/ports.js';
 import { describeRoutes } from './http/openapi/plugin.js';
 import { guard } from './http/plugins/auth.js';
 import { AllowedHosts, refuseForeignPages } from './http/plugins/browsers.js';
@@ -29,13 +30,11 @@ import { MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS } from './http/request-limits.js'
 import { validatorCompiler } from './http/validation/validator.js';
 import { openService } from './service.js';
 
-/** How often Node checks for requests that are overdue. */
-const OVERDUE_CHECK_MS = 1000;
 /** The longest id, each of its bytes percent-encoded. */
 const MAX_PARAM_CHARACTERS = 3 * MAX_ID_BYTES;
 
-/** Assembles the service: engine, plugins, routes. It does not listen yet. */
-export async function buildApp(config: Config): Promise<FastifyInstance> {
+/** Assembles the service: engine, plugins, routes. When it is ready it serves `ports`, which may be open already. */
+export async function buildApp(config: Config, ports = new Ports(config)): Promise<FastifyInstance> {
   const cors = new Cors(config);
   const hosts = new AllowedHosts(config);
   const app = Fastify({
@@ -45,14 +44,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
     genReqId: newRequestId,
     trustProxy: trustedProxies(config.TRUST_PROXY),
     bodyLimit: config.MAX_JSON_MB * 1e6,
-    requestTimeout: config.REQUEST_TIMEOUT_SECONDS * 1000,
-    keepAliveTimeout: config.KEEP_ALIVE_SECONDS * 1000,
-    http: {
-      headersTimeout: Math.min(config.HEADERS_TIMEOUT_SECONDS, config.REQUEST_TIMEOUT_SECONDS) * 1000,
-      connectionsCheckingInterval: OVERDUE_CHECK_MS,
-      // `refuseForeignPages` does, with a problem document.
-      requireHostHeader: false,
-    },
+    serverFactory: (handler) => ports.public.attach(handler),
     routerOptions: { maxParamLength: MAX_PARAM_CHARACTERS },
     forceCloseConnections: 'idle',
     // While the service closes, `openRequestScopes` refuses new requests with a problem document.
@@ -61,7 +53,7 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
     frameworkErrors: (error, request, reply) =>
       answerFrameworkError(error, request, reply.headers(cors.headersFor(request.headers.origin))),
   }).withTypeProvider<TypeBoxTypeProvider>();
-  const service = await openService(config, app.log);
+  const service = await openService(config, ports, app.log);
   app.decorate('service', service);
   app.addHook('onClose', () => service.close());
 
@@ -91,7 +83,9 @@ export async function buildApp(config: Config): Promise<FastifyInstance> {
   });
   await app.register(healthRoutes);
   await app.register((api) => servePublic(api, config));
-  if (config.ADMIN_PORT !== 0) serveAdmin(app, { host: config.HOST, port: config.ADMIN_PORT }, cors, hosts);
+  if (ports.admin !== undefined) serveAdmin(app, ports.admin, cors, hosts);
+  app.addHook('onReady', async () => ports.ready());
+  app.addHook('onClose', async () => ports.public.close());
   return app;
 }
 

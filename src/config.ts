@@ -141,6 +141,18 @@ export const Settings = Type.Object({
     'How long an idle connection stays open; set it longer than the load balancer does.',
   ),
   SLOW_BODY_SECONDS: integer(20, 1, 600, 'A body that arrives at less than 1 kB/s for this long is refused.'),
+  SHUTDOWN_DELAY_SECONDS: integer(
+    0,
+    0,
+    3600,
+    'How long a service that is told to stop still serves every request while /readyz fails; longer than the load balancer takes to notice.',
+  ),
+  SHUTDOWN_TIMEOUT_SECONDS: integer(
+    25,
+    1,
+    3600,
+    'Longest time after that delay for the requests under way; then the process ends with code 1.',
+  ),
   MAX_QUEUE: integer(
     512,
     1,

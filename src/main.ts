@@ -1,47 +1,50 @@
 import './lib/no-telemetry.js';
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 
-/** A request still running when this is over is cut off: orchestrators kill the process soon after. */
-const SHUTDOWN_TIMEOUT_MS = 25_000;
+/** How long a start that is told to stop may take to close what it has opened; nothing that it wrote needs more. */
+const CANCEL_MS = 1000;
 /**
  * Signals and errors that keep Node's own handling. A JavaScript handler of a fault in native code
  * (SIGSEGV and the like) would keep the process spinning instead of letting it end.
  */
 const NOT_HANDLED: closeWithGrace.AllEvents[] = [
-  ...(['SIGHUP', 'SIGQUIT', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV', 'SIGUSR2'] as const),
+  ...(['SIGQUIT', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV', 'SIGUSR2'] as const),
   ...(['uncaughtException', 'unhandledRejection', 'beforeExit'] as const),
 ];
 
-/** Assembles the service. Its modules load here, after the signal handlers are in place. */
-async function assemble() {
-  const { loadConfig } = await import('./config.js');
-  const config = loadConfig(process.env);
-  const { buildApp } = await import('./app.js');
-  return { app: await buildApp(config), config };
-}
+const cancelled = new AbortController();
 
-async function main(): Promise<void> {
-  // Installed before anything else: as process 1 of a container, a signal without a handler is lost.
-  let stopping = false;
-  closeWithGrace({ delay: SHUTDOWN_TIMEOUT_MS, skip: NOT_HANDLED }, async ({ signal }) => {
-    stopping = true;
-    // A start that fails has nothing to close, and `main` reports it.
-    const started = await assembled.catch(() => undefined);
-    started?.app.log.info(`${signal}: finishing the requests under way`);
-    await started?.app.close();
-  });
-  const assembled = assemble();
-  const { app, config } = await assembled;
-  if (stopping) return;
-  const url = await app.listen({ host: config.HOST, port: config.PORT });
-  process.stderr.write(welcome(url, app.service.models.all.map(({ id }) => id).join(', ')));
+// Installed before anything else is loaded: as process 1 of a container, a signal without a handler is lost.
+closeWithGrace({ delay: false, skip: NOT_HANDLED, logger: { error: complain } }, async ({ signal }) => {
+  cancelled.abort();
+  // A start that fails has nothing to close, and ends before its promise is awaited here.
+  const running = await Promise.race([starting.catch(() => undefined), sleep(CANCEL_MS)]);
+  await running?.stop(signal ?? 'exit');
+});
+
+const starting = import('./start.js').then(({ start }) => start(process.env, cancelled.signal));
+
+starting.then(
+  ({ url, models }) => {
+    if (!cancelled.signal.aborted) process.stderr.write(welcome(url, models.join(', ')));
+  },
+  (error: unknown) => {
+    if (cancelled.signal.aborted) return;
+    complain(`onespace cannot start: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  },
+);
+
+function complain(problem: unknown): void {
+  process.stderr.write(`${problem instanceof Error ? problem.message : String(problem)}\n`);
 }
 
 /** The repository comes with media to try; a package installed from npm does not. */
-const withSamples = existsSync('samples/captions.jsonl');
-
-const welcome = (url: string, models: string) => `
+function welcome(url: string, models: string): string {
+  const withSamples = existsSync('samples/captions.jsonl');
+  return `
 onespace is ready with ${models} on ${url}
 
   Index a folder:      ${withSamples ? 'npm run samples' : 'npx onespace index FOLDER'}
@@ -51,8 +54,4 @@ onespace is ready with ${models} on ${url}
   Store your own:      curl -s ${url}/items -F file=@photo.jpg -F 'metadata={"album":"summer"}'
 
 `;
-
-main().catch((error: unknown) => {
-  process.stderr.write(`onespace cannot start: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(1);
-});
+}

@@ -7,7 +7,9 @@ import type { Embedding } from './embedding/embedding.js';
 import { EmbeddingCache, sizeOfEmbedding } from './embedding/embedding-cache.js';
 import { openCacheFiles } from './embedding/open-disk-cache.js';
 import { AdmissionControl } from './http/admission-control.js';
-import { ApiKeys } from './http/plugins/auth.js';
+import type { Lifecycle } from './http/lifecycle/lifecycle.js';
+import type { Ports } from './http/lifecycle/ports.js';
+import type { ApiKeys } from './http/plugins/auth.js';
 import { JsonInputs } from './inputs/json-input.js';
 import { UrlHosts } from './inputs/url/allowed-hosts.js';
 import { RemoteFiles } from './inputs/url/fetch-remote.js';
@@ -36,6 +38,7 @@ declare module 'fastify' {
 export interface Service {
   config: Config;
   apiKeys: ApiKeys;
+  lifecycle: Lifecycle;
   admission: AdmissionControl;
   metrics: Metrics;
   models: ModelRegistry;
@@ -51,12 +54,16 @@ export interface Service {
 }
 
 /** Opens the models, each with its encoder and its index. @throws Error that says what is missing or wrong */
-export async function openService(config: Config, logger: FastifyBaseLogger): Promise<Service> {
+export async function openService(
+  config: Config,
+  ports: Pick<Ports, 'apiKeys' | 'lifecycle'>,
+  logger: FastifyBaseLogger,
+): Promise<Service> {
   for (const warning of settingWarnings(process.env)) logger.warn({}, warning);
   try {
     // Before everything that touches DATA_DIR.
     const lock = await lockDataDir(config.DATA_DIR);
-    return await openLocked(config, logger, lock).catch(async (error: unknown) => {
+    return await openLocked(config, ports, logger, lock).catch(async (error: unknown) => {
       await lock.release();
       throw error;
     });
@@ -65,15 +72,26 @@ export async function openService(config: Config, logger: FastifyBaseLogger): Pr
   }
 }
 
-async function openLocked(config: Config, logger: FastifyBaseLogger, lock: DirectoryLock): Promise<Service> {
-  const apiKeys = new ApiKeys(config);
+async function openLocked(
+  config: Config,
+  { apiKeys, lifecycle }: Pick<Ports, 'apiKeys' | 'lifecycle'>,
+  logger: FastifyBaseLogger,
+  lock: DirectoryLock,
+): Promise<Service> {
   const metrics = new Metrics();
   metrics.watchGpus(readGpus);
   const spoolFolder = path.join(config.DATA_DIR, 'spool');
   await clearSpool(spoolFolder);
   const diskCache = newDiskCache(config, logger);
   const cache = new EmbeddingCache<Embedding>(config.CACHE_MB * 1e6, sizeOfEmbedding, metrics, diskCache);
-  const loader = new ModelLoader({ config, metrics, logger, cache, ffmpeg: await Ffmpeg.locate() });
+  const loader = new ModelLoader({
+    config,
+    metrics,
+    logger,
+    cache,
+    ffmpeg: await Ffmpeg.locate(),
+    progress: lifecycle,
+  });
   const file = new StateFile(path.join(config.DATA_DIR, 'rollout'), () => lock.assertHeld());
   const { models, state, other, configured } = await openModels(config, loader, file, logger);
   // Only now does no other process use the folder: the embedded indexes are locked.
@@ -88,6 +106,7 @@ async function openLocked(config: Config, logger: FastifyBaseLogger, lock: Direc
   return {
     config,
     apiKeys,
+    lifecycle,
     admission,
     metrics,
     models,

@@ -303,6 +303,7 @@ export type ProblemCode =
   | 'client_closed'
   | 'internal'
   | 'overloaded'
+  | 'starting'
   | 'not_ready'
   | 'unavailable'
   | 'shutting_down'

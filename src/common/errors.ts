@@ -35,6 +35,7 @@ const PROBLEMS = {
   client_closed: [499, 'The client closed the request'],
   internal: [500, 'The service failed'],
   overloaded: [503, 'The service is at its limit'],
+  starting: [503, 'The service is starting'],
   not_ready: [503, 'The service is not ready'],
   unavailable: [503, 'The model does not run at the moment'],
   shutting_down: [503, 'The service is shutting down'],

@@ -10,6 +10,7 @@ import { FailoverEncoder } from '../inference/failover/failover-encoder.js';
 import { isLocal, openApiEncoder, openLocalEncoder } from '../inference/families/index.js';
 import { RemoteClient } from '../inference/remote/client.js';
 import { RemoteTarget } from '../inference/remote/remote-target.js';
+import type { Progress } from '../lib/progress.js';
 import type { Ffmpeg } from '../media/video/ffmpeg.js';
 import { type Model, openModel } from '../models/catalog.js';
 import { type LocalManifest, modelId } from '../models/manifest.js';
@@ -34,6 +35,8 @@ export interface Shared {
   /** Its keys include the model. */
   cache: EmbeddingCache<Embedding>;
   ffmpeg: Ffmpeg;
+  /** Follows the loading. */
+  progress?: Progress;
 }
 
 /** Opens models: from a folder to a model that serves requests. */
@@ -50,21 +53,24 @@ export class ModelLoader {
    * @throws Error that says what is wrong; nothing of the model stays open then
    */
   async open(source: string, model: Model, { workers, index }: LoadOptions): Promise<ServedModel> {
-    const { config, logger, cache, ffmpeg } = this.shared;
+    const { config, logger, cache, ffmpeg, progress } = this.shared;
     const { name, revision, dim } = model.manifest;
     const metrics = this.shared.metrics.openModel({ model: modelId(model.manifest), name, revision });
     const undo = [async () => metrics.close()];
     try {
       const indexName = index ?? name;
+      progress?.begin(`opening the index of ${name}`);
+      const onReplay = ({ ratio }: { ratio: number }) => progress?.advance(`replaying the journal of ${name}`, ratio);
       const store = await openStore({
         config,
         name: indexName,
         binding: { model: name, revision, dim },
-        events: metrics.indexEvents,
+        events: { ...metrics.indexEvents, onReplay },
         logger,
       });
       undo.push(() => store.close());
       metrics.watchIndex(() => store.count());
+      progress?.begin(`loading ${name}`);
       const encoder = await this.startEncoder(model, workers, metrics);
       const embedder = new Embedder(model.manifest, encoder, ffmpeg, cache, config);
       const search = new Search(embedder, store, dim);

@@ -9,6 +9,8 @@ export interface IndexEvents {
   onCommit?(commit: { writes: number; bytes: number; durationMs: number }): void;
   /** A snapshot was written, or failed (the write-ahead log then grows until the next attempt). */
   onSnapshot?(snapshot: { ok: boolean; items: number; durationMs: number }): void;
+  /** Opening the index: this ratio of its write-ahead logs has been replayed. */
+  onReplay?(replay: { ratio: number }): void;
   /** The last reference to kept files was deleted. */
   onReleased?(files: readonly string[]): void;
   /** A modality is searched by an approximate index from now on. */

@@ -14,34 +14,41 @@ const MAX_LINES_PER_SECOND = 10;
 
 /**
  * Answers, on the socket itself, what never became a request: malformed HTTP, headers that are too large, or a request
- * that did not arrive in time. Each is logged with the id that the client received.
+ * that did not arrive in time.
+ * @returns the problem and the id that the client received; undefined when the client has gone
  */
+export function answerClientError(error: ClientError, socket: Socket): { problem: Problem; id: string } | undefined {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return undefined;
+  }
+  const problem = toProblem(error);
+  const id = randomUUID();
+  const body = JSON.stringify(problem.toDocument(id));
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${id}`,
+    'connection: close',
+    ...(problem.status === 503 ? [`retry-after: ${problem.extensions.retry_after_seconds ?? 1}`] : []),
+  ];
+  socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
+  socket.destroySoon();
+  return { problem, id };
+}
+
+/** Answers in the same way, and logs each with the id that the client received. */
 export function clientErrorHandler(): (error: ClientError, socket: Socket) => void {
   const takeLine = limitLines();
   return function answer(this: FastifyInstance, error, socket) {
-    if (error.code === 'ECONNRESET' || !socket.writable) {
-      socket.destroy();
-      return;
-    }
-    const problem = toProblem(error);
-    const requestId = randomUUID();
-    const suppressed = takeLine();
-    if (suppressed !== undefined) {
-      const [status, client] = [problem.status, socket.remoteAddress];
-      const line = { request_id: requestId, status, client, reason: error.code ?? error.message };
-      this.log.info(suppressed === 0 ? line : { ...line, suppressed }, 'request');
-    }
-    const body = JSON.stringify(problem.toDocument(requestId));
-    const head = [
-      `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-      'content-type: application/problem+json',
-      `content-length: ${Buffer.byteLength(body)}`,
-      `x-request-id: ${requestId}`,
-      'connection: close',
-      ...(problem.status === 503 ? [`retry-after: ${problem.extensions.retry_after_seconds ?? 1}`] : []),
-    ];
-    socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
-    socket.destroySoon();
+    const answered = answerClientError(error, socket);
+    const suppressed = answered && takeLine();
+    if (answered === undefined || suppressed === undefined) return;
+    const { id, problem } = answered;
+    const line = { request_id: id, status: problem.status, client: socket.remoteAddress };
+    const reason = error.code ?? error.message;
+    this.log.info(suppressed === 0 ? { ...line, reason } : { ...line, reason, suppressed }, 'request');
   };
 }
 

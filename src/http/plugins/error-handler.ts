@@ -62,8 +62,13 @@ function send(problem: Problem, request: FastifyRequest, reply: FastifyReply): F
   reply.header('x-request-id', request.id);
   if (problem.status === 503 || retryAfterSeconds !== undefined)
     reply.header('retry-after', String(retryAfterSeconds ?? 1));
-  const document = { ...problem.toDocument(request.id), ...openAiError(problem, request) };
+  const document = toProblemDocument(problem, request);
   return reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(document);
+}
+
+/** The document that answers a request of this id and URL. */
+export function toProblemDocument(problem: Problem, request: { id: string; url: string }): object {
+  return { ...problem.toDocument(request.id), ...openAiError(problem, request) };
 }
 
 const OPENAI_ERROR_TYPES: Record<number, string> = {
@@ -74,7 +79,7 @@ const OPENAI_ERROR_TYPES: Record<number, string> = {
 };
 
 /** Under /v1 the document has one more member, where clients of OpenAI's API look for the message. */
-function openAiError({ status, detail, code, extensions }: Problem, { url }: FastifyRequest): Record<string, unknown> {
+function openAiError({ status, detail, code, extensions }: Problem, { url }: { url: string }): Record<string, unknown> {
   if (!url.startsWith('/v1/')) return {};
   const type = OPENAI_ERROR_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error');
   return { error: { message: detail, type, param: extensions.field ?? null, code } };

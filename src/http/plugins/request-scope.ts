@@ -82,8 +82,7 @@ export class RequestScope implements CallContext {
 
 /** Gives every request its scope, the headers of its reply, its metrics and its log line. */
 export function openRequestScopes(app: FastifyInstance): void {
-  const { metrics } = app.service;
-  let closing = false;
+  const { metrics, lifecycle } = app.service;
   // Declared before it is set, so that all request objects have one shape.
   app.decorateRequest('scope');
   app.decorate('incoming', new Map());
@@ -99,17 +98,18 @@ export function openRequestScopes(app: FastifyInstance): void {
 
   // After every `onRequest`, so that the reply has its CORS headers and a page can read it.
   app.addHook('preParsing', async () => {
-    if (closing) throw new Problem('shutting_down', 'The service is shutting down.');
+    if (lifecycle.phase === 'closing') throw new Problem('shutting_down', 'The service is shutting down.');
   });
 
   app.addHook('preClose', async () => {
-    closing = true;
+    lifecycle.phase = 'closing';
   });
 
-  app.addHook('onSend', async ({ scope }, reply) => {
+  app.addHook('onSend', async ({ scope, raw }, reply) => {
     for (const [name, value] of SECURITY_HEADERS) if (!reply.hasHeader(name)) reply.header(name, value);
-    // A connection kept alive after its reply would delay the shutdown until it times out.
-    if (closing) reply.header('connection', 'close');
+    // A client that keeps its connection would use it when it closes, and not know what became of its request. Where
+    // the body is still arriving, closing the connection would lose the reply.
+    if (lifecycle.phase !== 'ready' && raw.complete) reply.header('connection', 'close');
     if (scope.model !== undefined) reply.header(MODEL_HEADER, scope.model);
     const timing = scope.serverTiming();
     if (timing !== undefined) reply.header('server-timing', timing);

@@ -98,7 +98,7 @@ export class Engine {
       lock = await lockDirectory(options.dir);
       await excludeOldHolders(options.dir);
       const startedMs = performance.now();
-      const recovered = await recover(options.dir, options.binding, options.log);
+      const recovered = await recover(options.dir, options.binding, options.log, options.events.onReplay);
       const durationMs = Math.round(performance.now() - startedMs);
       options.log.info({ items: recovered.collection.size, durationMs }, 'index: open');
       return new Engine(options, lock, recovered);

@@ -4,6 +4,7 @@ import { Problem } from '../../common/errors.js';
 import { assert } from '../../lib/assert.js';
 import { errorCode, syncDir, writeFileAtomically } from '../../lib/fs.js';
 import type { Logger } from '../../lib/logger.js';
+import type { IndexEvents } from '../events.js';
 import type { ModelBinding } from '../vector-store.js';
 import { NewerFormatError } from './newer-format.js';
 import { Collection } from './segment/collection.js';
@@ -32,7 +33,12 @@ export interface Recovered {
  * @throws Problem `index_model_mismatch` when its vectors are another model's
  * @throws Error when acknowledged writes cannot be read back; the folder then stays as it is
  */
-export async function recover(dir: string, binding: ModelBinding, log: Logger): Promise<Recovered> {
+export async function recover(
+  dir: string,
+  binding: ModelBinding,
+  log: Logger,
+  onReplay?: IndexEvents['onReplay'],
+): Promise<Recovered> {
   await removeLeftovers(dir);
   if (!(await checkBinding(dir, binding))) await createIndex(dir, binding);
   const { snapshots, logs } = await generations(dir);
@@ -40,7 +46,7 @@ export async function recover(dir: string, binding: ModelBinding, log: Logger): 
   for (const generation of [...snapshots, 0]) {
     if (!isChain(logs, generation, newest)) continue;
     const start = await loadGeneration(dir, generation, binding.dim, log);
-    if (start !== undefined) return await replay(dir, start, generation, newest, log);
+    if (start !== undefined) return await replay(dir, start, generation, newest, log, onReplay);
   }
   throw new Error(
     'index: no snapshot of the index can be read together with the write-ahead logs after it. Restore the folder from a backup; it has been left as it is.',
@@ -74,12 +80,20 @@ async function replay(
   snapshotGeneration: number,
   newest: number,
   log: Logger,
+  onReplay: IndexEvents['onReplay'] = () => {},
 ): Promise<Recovered> {
   let end = { bytes: 0, sequence: lastSequence };
   let walBytes = 0;
+  let totalBytes = 0;
+  for (let generation = snapshotGeneration; generation <= newest; generation++)
+    totalBytes += (await stat(layout(dir).wal(generation))).size;
+  const report = reportPercents(totalBytes, onReplay);
   for (let generation = snapshotGeneration; generation <= newest; generation++) {
     const from = { lastSequence: end.sequence, newest: generation === newest };
-    const reading = await readWal(layout(dir).wal(generation), from, (payload) => collection.apply(payload));
+    const reading = await readWal(layout(dir).wal(generation), from, (payload) => {
+      collection.apply(payload);
+      report(payload.length);
+    });
     if (reading.tornBytes > 0)
       log.warn(
         { generation, tornBytes: reading.tornBytes },
@@ -90,6 +104,17 @@ async function replay(
   }
   const wal = await WriteAheadLog.resume(layout(dir).wal(newest), end);
   return { collection, wal, generation: newest, snapshotGeneration, walBytes };
+}
+
+/** Counts bytes, and reports each whole percent of their total once. */
+function reportPercents(total: number, onReplay: NonNullable<IndexEvents['onReplay']>): (bytes: number) => void {
+  let [done, reported] = [0, 0];
+  return (bytes) => {
+    done += bytes;
+    const percent = Math.floor((100 * done) / total);
+    if (percent > reported) onReplay({ ratio: percent / 100 });
+    reported = percent;
+  };
 }
 
 const isChain = (logs: readonly number[], from: number, to: number): boolean => {

@@ -66,6 +66,7 @@ async function open({ store, argument }: Extract<Request, { method: 'open' }>): 
       onSnapshot: event('onSnapshot'),
       onIndexInstalled: event('onIndexInstalled'),
       onReleased: event('onReleased'),
+      onReplay: event('onReplay'),
     },
   });
   engines.set(store, engine);
