@@ -27,6 +27,7 @@ import { StateFile } from './rollout/state-file.js';
 import { lockDataDir } from './serving/data-dir.js';
 import { ModelLoader } from './serving/load-model.js';
 import type { ModelRegistry } from './serving/model-registry.js';
+import { isShared } from './store/open-store.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -98,7 +99,8 @@ async function openLocked(
   diskCache?.load(openCacheFiles(diskCache.options));
   const rolloutMetrics = new RolloutMetrics(metrics.registry, () => rollout.measurements);
   const workers = config.ENCODER_WORKERS;
-  const rollout = new Rollout({ models, loader, file, metrics: rolloutMetrics, logger, workers, configured }, state);
+  const parts = { models, loader, file, metrics: rolloutMetrics, logger, workers, configured };
+  const rollout = new Rollout({ ...parts, isShared: isShared(config) }, state);
   rollout.resume(other);
   const limits = { requests: config.MAX_QUEUE, bytes: config.MAX_INFLIGHT_MB * 1e6 };
   const admission = new AdmissionControl(limits, (reason) => metrics.refused.inc({ reason }));

@@ -302,6 +302,7 @@ export type ProblemCode =
   | 'headers_too_large'
   | 'client_closed'
   | 'internal'
+  | 'rollout_unsupported'
   | 'overloaded'
   | 'starting'
   | 'not_ready'

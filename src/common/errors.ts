@@ -34,6 +34,7 @@ const PROBLEMS = {
   headers_too_large: [431, 'The headers are larger than allowed'],
   client_closed: [499, 'The client closed the request'],
   internal: [500, 'The service failed'],
+  rollout_unsupported: [501, 'This service cannot do a rollout'],
   overloaded: [503, 'The service is at its limit'],
   starting: [503, 'The service is starting'],
   not_ready: [503, 'The service is not ready'],

@@ -5,6 +5,7 @@ import { modelId } from '../models/manifest.js';
 import { divideWorkers, type ModelLoader } from '../serving/load-model.js';
 import { ModelRegistry, modelSources } from '../serving/model-registry.js';
 import type { ServedModel } from '../serving/served-model.js';
+import { isShared } from '../store/open-store.js';
 import { initialState, type ModelSource, type RolloutState, type StateFile, staysServed } from './state-file.js';
 
 /** A model to be served. */
@@ -35,6 +36,7 @@ export async function openModels(
   const named = await readConfigured(config, loader);
   const configured = new Set(named.map(({ model }) => modelId(model.manifest)));
   const state = await readState(file, named[0], logger);
+  if (isShared(config)) refuseRollout(state);
   const { active, pairing } = state;
   const answering = await plan(active, named, loader);
   const other =
@@ -72,6 +74,16 @@ async function readState(file: StateFile, { source, model }: Planned, logger: Lo
   // On a full disk the service still answers; the next start ends the rollout again.
   await file.write(fresh).catch((error: unknown) => logger.error({ err: error }, 'rollout: its end cannot be written'));
   return fresh;
+}
+
+/** Replicas that share a store do not share a rollout: the models come from the settings alone. @throws Error */
+function refuseRollout({ base, active, pairing }: RolloutState): void {
+  if (active.id === base && pairing === undefined) return;
+  throw new Error(
+    `DATA_DIR/rollout has a rollout in which ${active.id} answers, but other replicas on this store (STORE=chroma) do ` +
+      `not know of it. Either set MODEL=${active.source}, or remove DATA_DIR/rollout to run ${base} again; and the ` +
+      'same at every replica.',
+  );
 }
 
 /** @throws Error when the model is no longer there, or its folder now has another one */

@@ -22,6 +22,11 @@ const DRAIN_MS = 30_000;
 /** Ids of out-of-sync items that the status lists. */
 const LISTED_IDS = 20;
 
+const NEEDS_OWN_STORE =
+  'Replicas that share a vector store (STORE=chroma) cannot do a rollout: each would learn of it alone, and replies ' +
+  'would alternate between two models. Start a second service with the new model and an index of its own, fill that ' +
+  'index, and move the traffic there; or do the rollout in a service with STORE=faiss.';
+
 export interface Traffic {
   /** Percent of searches that the candidate answers. */
   trafficPercent: number;
@@ -67,6 +72,8 @@ export interface RolloutParts {
   workers: number;
   /** Ids of the models that the settings name. */
   configured: ReadonlySet<string>;
+  /** Whether other replicas may use the same store; they would not learn of a rollout. */
+  isShared: boolean;
 }
 
 /**
@@ -153,7 +160,7 @@ export class Rollout implements RoutingState {
 
   /** Loads a candidate, or takes one that is served, and keeps its index in sync from now on. */
   start(source: string, { trafficPercent, shadowPercent }: Traffic): Promise<void> {
-    return this.exclusively(async () => {
+    return this.change(async () => {
       if (this.pair !== undefined) {
         throw conflict(`A rollout of ${this.pair.pairing.other.id} is running. Promote or drop it first.`);
       }
@@ -182,7 +189,7 @@ export class Rollout implements RoutingState {
 
   /** Changes the traffic of the candidate; what is undefined stays. */
   adjust(trafficPercent: number | undefined, shadowPercent: number | undefined): Promise<void> {
-    return this.exclusively(async () => {
+    return this.change(async () => {
       const pair = this.expect('candidate', 'share');
       const { share, shadow } = pair.pairing;
       const pairing = { ...pair.pairing, share: trafficPercent ?? share, shadow: shadowPercent ?? shadow };
@@ -198,7 +205,7 @@ export class Rollout implements RoutingState {
    * @throws Problem `candidate_incomplete`
    */
   promote(force: boolean): Promise<void> {
-    return this.exclusively(async () => {
+    return this.change(async () => {
       const { dualWriter, pairing } = this.expect('candidate', 'promote');
       if (dualWriter.model === undefined) throw conflict(`${pairing.other.id} is not loaded; the log says why.`);
       if (!force) await this.checkComplete(dualWriter.model, dualWriter);
@@ -209,7 +216,7 @@ export class Rollout implements RoutingState {
 
   /** Makes the previous model the default again; the promoted one becomes a candidate without traffic. */
   rollback(force: boolean): Promise<void> {
-    return this.exclusively(async () => {
+    return this.change(async () => {
       const { dualWriter, pairing } = this.expect('previous', 'roll back');
       if (dualWriter.model === undefined) throw conflict(`${pairing.other.id} is not loaded; the log says why.`);
       if (!force) await this.checkComplete(dualWriter.model, dualWriter);
@@ -220,7 +227,7 @@ export class Rollout implements RoutingState {
 
   /** Ends the rollout and unloads the model that is not the default. Its index stays on disk. */
   drop(): Promise<void> {
-    return this.exclusively(async () => {
+    return this.change(async () => {
       if (this.pair === undefined) throw conflict('There is no rollout.');
       const { dualWriter } = this.pair;
       const { pairing: _, ...rest } = this.state;
@@ -349,6 +356,12 @@ export class Rollout implements RoutingState {
       this.gate = undefined;
       open();
     }
+  }
+
+  /** @throws Problem `rollout_unsupported` where other replicas would not learn of the change */
+  private async change(work: () => Promise<void>): Promise<void> {
+    if (this.parts.isShared) throw new Problem('rollout_unsupported', NEEDS_OWN_STORE);
+    await this.exclusively(work);
   }
 
   /** One change at a time. */
