@@ -255,9 +255,10 @@ export interface ModelHealth extends ModelIdentity {
 /** The state of the service, and of the first of its models. */
 export interface Health {
   live: boolean;
-  /** Whether the default model can embed. */
+  /** Whether the default model can embed, and the service goes on. */
   ready: boolean;
-  state: State;
+  /** That of the default model; `draining`: the service is about to stop. */
+  state: State | 'draining';
   model: ModelIdentity;
   device: string | null;
   degraded?: Degradation;

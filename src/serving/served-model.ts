@@ -5,6 +5,7 @@ import { type ModelManifest, modelId } from '../models/manifest.js';
 import type { ModelMetrics } from '../observability/model-metrics.js';
 import type { Search } from '../search/search.js';
 import type { VectorStore } from '../store/vector-store.js';
+import { StoreProbe } from './store-probe.js';
 
 export interface ServedParts {
   /** The model as the settings or a rollout name it: a folder under models/, or a path. */
@@ -31,6 +32,7 @@ export class ServedModel {
   readonly encoder: Encoder;
   readonly embedder: Embedder;
   readonly store: VectorStore;
+  readonly storeProbe: StoreProbe;
   readonly search: Search;
   readonly metrics: ModelMetrics;
 
@@ -43,6 +45,7 @@ export class ServedModel {
     this.encoder = encoder;
     this.embedder = embedder;
     this.store = store;
+    this.storeProbe = new StoreProbe(store);
     this.search = search;
     this.metrics = metrics;
   }

@@ -26,6 +26,7 @@ export class LazyStore implements VectorStore {
   deleteWhere: VectorStore['deleteWhere'] = async (filter) => (await this.store()).deleteWhere(filter);
   list: VectorStore['list'] = async (options) => (await this.store()).list(options);
   search: VectorStore['search'] = async (vector, options) => (await this.store()).search(vector, options);
+  check: VectorStore['check'] = async () => (await this.store()).check();
   count: VectorStore['count'] = async () => {
     if (this.counted !== undefined && performance.now() < this.counted.until) return this.counted.counts;
     const store = await this.store();

@@ -78,6 +78,8 @@ export interface VectorStore {
    * before the call.
    */
   search(vector: Float32Array, options: SearchOptions): Promise<Hit[]>;
+  /** Resolves when the store can serve now; a store that is down rejects within seconds. */
+  check(): Promise<void>;
   /** Items per modality. */
   count(): Promise<Counts>;
   /** Keeps the originals of new items; absent where none are kept. */

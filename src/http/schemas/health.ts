@@ -13,12 +13,16 @@ const Index = Type.Object(
 );
 const Device = Type.Union([Type.String(), Type.Null()], { description: 'Device on which the model runs.' });
 const State = Type.Enum(['ok', 'degraded', 'down'], {
-  description: 'degraded: it embeds, but not on its preferred device. down: it cannot embed.',
+  description:
+    'degraded: it embeds, but not on its preferred device, or its store cannot be reached. down: it cannot embed.',
+});
+const ServiceState = Type.Enum(['ok', 'degraded', 'down', 'draining'], {
+  description: 'That of the default model; draining: the service is about to stop.',
 });
 const Degraded = Type.Object(
   {
     since: Type.String({ format: 'date-time' }),
-    reason: Type.String({ description: 'Why it does not run on its preferred device.' }),
+    reason: Type.String({ description: 'Why it does not run on its preferred device, or cannot search.' }),
   },
   { title: 'Degradation' },
 );
@@ -44,8 +48,8 @@ export const ModelHealth = Type.Object(
 export const Health = Type.Object(
   {
     live: Type.Boolean({ description: 'Whether the process answers.' }),
-    ready: Type.Boolean({ description: 'Whether the default model can embed.' }),
-    state: State,
+    ready: Type.Boolean({ description: 'Whether the default model can embed, and the service goes on.' }),
+    state: ServiceState,
     model: Type.Object(Identity),
     device: Device,
     degraded: Type.Optional(Degraded),
@@ -58,10 +62,58 @@ export const Health = Type.Object(
   { title: 'Health', description: 'The state of the service, its models and its limits.' },
 );
 
+/** The reply of /health while the service starts. */
+const Starting = Type.Object(
+  {
+    live: Type.Boolean(),
+    ready: Type.Boolean(),
+    state: Type.Literal('starting'),
+    activity: Type.String({ description: 'What the start is doing: loading onespace-mini.' }),
+    progress: Type.Optional(Type.Number({ description: 'Part of it that is done, from 0 to 1.' })),
+    uptime_seconds: Type.Number(),
+  },
+  { title: 'Starting' },
+);
+
+export const ReadinessReason = Type.Object(
+  {
+    code: Type.Enum(['starting', 'draining', 'model_down', 'model_moved', 'store_unavailable']),
+    model: Type.Optional(Type.String({ description: 'Name and revision of the model concerned.' })),
+    detail: Type.String(),
+  },
+  { title: 'ReadinessReason' },
+);
+
+export const Readiness = Type.Object(
+  {
+    ready: Type.Boolean({ description: 'Whether a balancer should send requests here.' }),
+    state: Type.Enum(['starting', 'ready', 'draining']),
+    reasons: Type.Array(ReadinessReason, { description: 'Why it is not ready.' }),
+    degraded: Type.Array(ReadinessReason, { description: 'What does not work, and would not elsewhere either.' }),
+  },
+  { title: 'Readiness' },
+);
+
+const probe = { tags: ['service'], security: [] };
+
+export const liveSchema = {
+  ...probe,
+  operationId: 'live',
+  summary: 'Whether the process answers; for the liveness probe of an orchestrator',
+  response: { 200: Type.Object({ live: Type.Boolean() }, { title: 'Liveness' }) },
+};
+
+export const readySchema = {
+  ...probe,
+  operationId: 'ready',
+  summary: 'Whether requests should be sent here; for balancers and the readiness probe of an orchestrator',
+  response: { 200: Readiness, 503: Readiness },
+};
+
 export const healthSchema = {
   operationId: 'health',
   tags: ['service'],
   summary: 'Whether the service is up and ready, its models, and its limits',
   security: [],
-  response: { 200: Health, 503: Health },
+  response: { 200: Health, 503: Type.Union([Health, Starting]) },
 };

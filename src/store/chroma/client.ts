@@ -33,14 +33,20 @@ export class ChromaClient {
 
   /**
    * @param path below `/api/v2`, with a leading slash
+   * @param limits instead of those of the client
    * @returns the reply, also one that refuses (4xx)
    * @throws Problem `store_unavailable` when no attempt was answered
    */
-  async request(method: 'GET' | 'POST', path: string, body?: unknown): Promise<ChromaReply> {
+  async request(
+    method: 'GET' | 'POST',
+    path: string,
+    body?: unknown,
+    { timeoutMs, retries }: Pick<ChromaClientOptions, 'timeoutMs' | 'retries'> = this.#options,
+  ): Promise<ChromaReply> {
     const attempt = async () => {
       if (!this.#breaker.admits()) throw unavailable(undefined);
       try {
-        const reply = await this.#attempt(method, path, body);
+        const reply = await this.#attempt(method, path, body, timeoutMs);
         this.#breaker.succeeded();
         return reply;
       } catch (error) {
@@ -50,17 +56,17 @@ export class ChromaClient {
     };
     try {
       const shouldRetry = () => this.#breaker.isClosed;
-      return await retry(attempt, { attempts: this.#options.retries + 1, ...DELAYS, shouldRetry });
+      return await retry(attempt, { attempts: retries + 1, ...DELAYS, shouldRetry });
     } catch (error) {
       throw error instanceof Problem ? error : unavailable(error);
     }
   }
 
   /** @throws Error when the server did not answer, or answered 429 or 5xx */
-  async #attempt(method: string, path: string, body: unknown): Promise<ChromaReply> {
+  async #attempt(method: string, path: string, body: unknown, timeoutMs: number): Promise<ChromaReply> {
     const response = await fetch(`${this.#options.url}/api/v2${path}`, {
       method,
-      signal: AbortSignal.timeout(this.#options.timeoutMs),
+      signal: AbortSignal.timeout(timeoutMs),
       ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
     });
     const text = await response.text();

@@ -36,6 +36,8 @@ export interface ChromaStoreOptions {
 const DATABASE = '/tenants/default_tenant/databases/default_database';
 const TIMEOUT_MS = 10_000;
 const RETRIES = 3;
+/** Limits of a request that asks whether the server answers. */
+const CHECK = { timeoutMs: 2_000, retries: 0 };
 /** Records requested at a time. */
 const PAGE_RECORDS = 1000;
 /** Candidates requested beyond `k`, so that ties seldom need a second request. */
@@ -180,6 +182,10 @@ class ChromaStore implements VectorStore {
     // Records that were not proposed may tie with the last one that was.
     if (last !== undefined && lowest !== undefined && last.score > lowest.score) return hits.slice(0, k);
     return (await this.#searchAll(vector, options)).slice(0, k);
+  }
+
+  async check(): Promise<void> {
+    expectOk(await this.#client.request('POST', `${this.#path}/get`, { limit: 1, include: [] }, CHECK));
   }
 
   /**

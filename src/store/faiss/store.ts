@@ -150,6 +150,10 @@ export class FaissStore implements VectorStore {
     return hits.map((hit) => ({ ...toInfo(hit), score: hit.score }));
   }
 
+  async check(): Promise<void> {
+    await this.count();
+  }
+
   async count(): Promise<Counts> {
     this.#assertOpen();
     return this.#client.call('count', undefined);
