@@ -28,6 +28,7 @@ import { newRequestId, openRequestScopes } from './http/plugins/request-scope.js
 import { abortSlowBodies } from './http/plugins/slow-body.js';
 import { MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS } from './http/request-limits.js';
 import { validatorCompiler } from './http/validation/validator.js';
+import { standardOutput } from './lib/standard-output.js';
 import { openService } from './service.js';
 
 /** The longest id, each of its bytes percent-encoded. */
@@ -38,7 +39,7 @@ export async function buildApp(config: Config, ports = new Ports(config)): Promi
   const cors = new Cors(config);
   const hosts = new AllowedHosts(config);
   const app = Fastify({
-    logger: { level: config.LOG_LEVEL },
+    logger: { level: config.LOG_LEVEL, stream: standardOutput() },
     // `openRequestScopes` writes one line per request, with its status and duration.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: newRequestId,

@@ -1,6 +1,7 @@
 import './lib/no-telemetry.js';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isatty } from 'node:tty';
 import closeWithGrace from 'close-with-grace';
 
 /** How long a start that is told to stop may take to close what it has opened; nothing that it wrote needs more. */
@@ -15,6 +16,16 @@ const NOT_HANDLED: closeWithGrace.AllEvents[] = [
 ];
 
 const cancelled = new AbortController();
+
+// A terminal that was closed: writing to it fails, and Node aborts at the end when it cannot restore its mode.
+const terminals = [0, 1, 2].filter(isatty);
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+process.on('exit', () => {
+  for (const fd of terminals.filter((fd) => !isatty(fd))) {
+    closeSync(fd);
+    openSync('/dev/null', 'r+');
+  }
+});
 
 // Installed before anything else is loaded: as process 1 of a container, a signal without a handler is lost.
 closeWithGrace({ delay: false, skip: NOT_HANDLED, logger: { error: complain } }, async ({ signal }) => {
