@@ -36,7 +36,7 @@ LABEL org.opencontainers.image.title="onespace" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ffmpeg libopenblas0-pthread libgomp1 \
+ && apt-get install -y --no-install-recommends ffmpeg libopenblas0-pthread libgomp1 tini \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/node /usr/local/bin/node
 WORKDIR /app
@@ -51,6 +51,9 @@ ENV NODE_ENV=production HOST=0.0.0.0 PORT=8000 DATA_DIR=/data MODELS_DIR=/data/m
 VOLUME /data
 EXPOSE 8000
 STOPSIGNAL SIGTERM
+# What acts on this check replaces the container, so it asks whether the process is alive; balancers ask /readyz.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# The kernel drops a signal for process 1 that has no handler yet. tini has one at once, Node after some 50 ms.
+ENTRYPOINT ["tini", "--"]
 CMD ["node", "--enable-source-maps", "dist/src/main.js"]

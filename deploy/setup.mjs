@@ -39,7 +39,8 @@ function run(command, args, { cwd = ROOT, timeout, quiet = false } = {}) {
     cwd,
     timeout,
     encoding: 'utf8',
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    // In runlevel 1 a package does not start its service.
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
   });
   const ok = result.status === 0;
   if (!ok && !quiet) {
@@ -217,33 +218,40 @@ function ffmpegStaticWorks() {
 
 /**
  * Tools that only the tests start: curl runs the commands of the documentation, HAProxy balances replicas, strace
- * watches what the service opens and makes system calls fail, faketime sets the clock of a process. Not every machine
- * lets them be installed or used: their tests then say so.
+ * watches what the service opens and makes system calls fail, faketime sets the clock of a process, tini is process 1.
  */
 function provideTestTools() {
-  const needed = [
+  const missing = [
     ['curl', '--version'],
     ['haproxy', '-v'],
-  ];
-  const isMissing = ([tool, version]) => !works(tool, version);
-  const missing = needed.filter(isMissing).map(([tool]) => tool);
-  if (missing.length > 0) aptInstall(missing, `the tests need ${missing.join(' and ')}`);
-  const wanted = [
+  ].filter(isMissing);
+  const names = missing.map(([tool]) => tool);
+  if (names.length > 0) aptInstall(names, `the tests need ${names.join(' and ')}`);
+  provideWhereAllowed([
     ['strace', '-V'],
     ['faketime', '--version'],
-  ];
-  for (const [tool] of wanted.filter(isMissing))
-    if (!run('apt-get', ['install', '-y', '--no-install-recommends', tool], { quiet: true }))
-      say(`LEFT OUT: tests that need ${tool}, which cannot be installed here`);
+    ['tini', '--version'],
+  ]);
 }
 
-/** Chromium opens the page at /docs in a test. It is 300 MB, and the test is left out without it. */
-function provideBrowser() {
-  if (works('chromium', '--version')) return;
-  if (process.getuid?.() !== 0 || !works('apt-get', '--version'))
-    say('LEFT OUT: Chromium, which only root may install');
-  else if (!run('apt-get', ['install', '-y', '--no-install-recommends', 'chromium']))
-    say('LEFT OUT: Chromium, whose installation failed');
+/**
+ * Further tools of the tests, of some 500 MB together: Chromium opens pages, Prometheus reads dashboard and alerts, nginx
+ * balances services.
+ */
+const provideLargeTools = () =>
+  provideWhereAllowed([
+    ['chromium', '--version'],
+    ['prometheus', '--version'],
+    ['nginx', '-v'],
+  ]);
+
+const isMissing = ([tool, version]) => !works(tool, version);
+
+/** Installs Debian packages of the names of their tools; what cannot be installed is left out, and tests say so. */
+function provideWhereAllowed(tools) {
+  for (const [tool] of tools.filter(isMissing))
+    if (!run('apt-get', ['install', '-y', '--no-install-recommends', tool], { quiet: true }))
+      say(`LEFT OUT: the tests that need ${tool}, which cannot be installed here`);
 }
 
 function newestChange(dir) {
@@ -279,7 +287,7 @@ const STEPS = {
   // For the tests alone; Chroma's server is 400 MB.
   chroma: () => installPackages('test/store/chroma/server', "the tests' Chroma server"),
   tools: provideTestTools,
-  browser: provideBrowser,
+  'large-tools': provideLargeTools,
 };
 const USUAL = ['packages', 'faiss', 'ffmpeg', 'build'];
 

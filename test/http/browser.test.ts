@@ -13,7 +13,7 @@ import { startServer, type TestServer } from '../server.js';
 const CHROMIUM = '/usr/bin/chromium';
 const isInstalled = existsSync(CHROMIUM);
 if (!isInstalled)
-  console.warn('LEFT OUT: test/http/browser.test.ts needs Chromium; `node deploy/setup.mjs browser` installs it.');
+  console.warn('LEFT OUT: test/http/browser.test.ts needs Chromium; `node deploy/setup.mjs large-tools` installs it.');
 
 /** No name here exists: the browser resolves them to this machine, as an attacker's or a network's DNS would. */
 const NAMES = ['photos.test', 'app.test', 'evil.test'].map((name) => `MAP ${name} 127.0.0.1`).join(', ');

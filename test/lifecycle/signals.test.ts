@@ -1,0 +1,164 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort, newFolder, remove, ServiceProcess } from './service-process.js';
+
+/** When the signal is sent, in ms after the process was started. */
+const MOMENTS = [0, 1, 5, 20, 35, 50, 75, 100, 150, 200, 350, 500, 750, 1000, 1500, 2000, 3000, 5000];
+/** An order of magnitude over what a stop takes on a loaded machine. */
+const PROMPT_MS = 15_000;
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+const ofOwnPidNamespace = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+const [unshare = '', ...unshareArgs] = ofOwnPidNamespace;
+const canUnshare = spawnSync(unshare, [...unshareArgs, 'true']).status === 0;
+if (!canUnshare) console.warn('LEFT OUT: the service as process 1, which needs "unshare --pid" (root).');
+const hasScript = spawnSync('script', ['--version']).status === 0;
+if (!hasScript) console.warn('LEFT OUT: the terminal that is closed, which needs "script" (Debian: bsdutils).');
+
+let folder: string;
+beforeAll(async () => {
+  folder = await newFolder();
+});
+afterAll(() => remove(folder));
+
+const promptly = <Result>(ending: Promise<Result>): Promise<Result | 'still running'> =>
+  Promise.race([ending, sleep(PROMPT_MS, 'still running' as const, { ref: false })]);
+
+describe('before its modules are loaded', () => {
+  it('the process loads nothing but what handles signals', () => {
+    const source = readFileSync('src/main.ts', 'utf8');
+    const imported = [...source.matchAll(/^import .* from '([^']+)'/gm)].map((match) => match[1]);
+    expect(imported.filter((name) => !name?.startsWith('node:'))).toEqual(['close-with-grace']);
+    expect(source.indexOf('closeWithGrace(')).toBeLessThan(source.indexOf("import('./start.js')"));
+  });
+});
+
+describe.each(SIGNALS)('%s', (signal) => {
+  it('ends the process at whatever moment it comes, and the next start finds everything in order', async () => {
+    const dataDir = path.join(folder, signal);
+    const first = await ServiceProcess.start({ dataDir });
+    await fetch(`${first.url}/items`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ id: 'kept', text: 'a red car' }),
+    });
+    first.child.kill(signal);
+    expect(await promptly(first.exit)).toEqual([0, null]);
+
+    const moments = signal === 'SIGTERM' ? MOMENTS : MOMENTS.filter((_, i) => i % 4 === 0);
+    for (const ms of moments) {
+      const service = await ServiceProcess.spawn({ dataDir });
+      await sleep(ms);
+      service.child.kill(signal);
+      const ending = await promptly(service.exit);
+      await service.kill();
+      // Before Node itself is up, the kernel ends the process; afterwards it ends in order.
+      expect([JSON.stringify([0, null]), JSON.stringify([null, signal])], `after ${ms} ms`).toContain(
+        JSON.stringify(ending),
+      );
+      if (ms >= 2000) expect(ending, `after ${ms} ms`).toEqual([0, null]);
+      expect(service.stderr.replace(/^\nonespace is ready[\s\S]*/, ''), `after ${ms} ms`).toBe('');
+    }
+
+    const last = await ServiceProcess.start({ dataDir });
+    const { items } = JSON.parse((await last.get('/items')).body);
+    expect(items).toMatchObject([{ id: 'kept' }]);
+    last.child.kill(signal);
+    expect(await promptly(last.exit)).toEqual([0, null]);
+  }, 600_000);
+});
+
+describe.skipIf(!canUnshare)('as process 1 of a pid namespace', () => {
+  /** The process that `unshare` started, as this namespace knows it. */
+  async function inner(pid: number | undefined): Promise<number | undefined> {
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+    return Number(children.trim().split(' ')[0]) || undefined;
+  }
+
+  /** Whether a process has a handler of SIGTERM; without one, the kernel drops the signal for process 1. */
+  const handlesTerm = async (pid: number): Promise<boolean> => {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+    return (Number.parseInt(/SigCgt:\s*([0-9a-f]+)/.exec(status)?.[1]?.slice(-8) ?? '0', 16) & (1 << 14)) !== 0;
+  };
+
+  it('hears SIGTERM from the moment its handler is there, a fraction of the start', async () => {
+    const windows: number[] = [];
+    for (const ms of [0, 1, 5, 20, 50, 100, 200, 500, 1000, 2000, 4000]) {
+      const dataDir = path.join(folder, `pid-1-${ms}`);
+      await mkdir(dataDir);
+      const service = await ServiceProcess.spawn({ dataDir, prefix: ofOwnPidNamespace });
+      let pid: number | undefined;
+      while (pid === undefined) pid = await inner(service.child.pid);
+      const beganMs = performance.now();
+      while (!(await handlesTerm(pid))) await sleep(1);
+      windows.push(Math.round(performance.now() - beganMs));
+      await sleep(ms);
+      process.kill(pid, 'SIGTERM');
+      const ending = await promptly(service.exit);
+      await service.kill();
+      expect(ending, `${ms} ms after the handler`).toEqual([0, null]);
+    }
+    console.log(`process 1 is deaf to SIGTERM for ${Math.min(...windows)} to ${Math.max(...windows)} ms`);
+  }, 300_000);
+
+  it.skipIf(spawnSync('tini', ['--version']).status !== 0)(
+    'is never deaf under tini',
+    async () => {
+      for (const ms of [5, 20, 50, 100, 500, 2000]) {
+        const dataDir = path.join(folder, `tini-${ms}`);
+        await mkdir(dataDir);
+        const service = await ServiceProcess.spawn({ dataDir, prefix: [...ofOwnPidNamespace, 'tini', '--'] });
+        let pid: number | undefined;
+        while (pid === undefined) pid = await inner(service.child.pid);
+        // tini blocks signals first of all, and passes on what has come meanwhile.
+        while (!(await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).startsWith('tini')) await sleep(1);
+        await sleep(ms);
+        process.kill(pid, 'SIGTERM');
+        const ending = await promptly(service.exit);
+        await service.kill();
+        expect(['[0,null]', '[143,null]'], `after ${ms} ms`).toContain(JSON.stringify(ending));
+      }
+    },
+    200_000,
+  );
+});
+
+describe.skipIf(!hasScript)('a terminal that is closed', () => {
+  it('stops the service in order: what is under way is answered', async () => {
+    const [dataDir, port, code] = [path.join(folder, 'terminal'), await freePort(), path.join(folder, 'exit-code')];
+    const env = { ...process.env, DATA_DIR: dataDir, PORT: String(port), LOG_LEVEL: 'info' };
+    // The shell survives the terminal, to tell the exit code; Node does not inherit what it ignores.
+    const run = path.join(folder, 'run.sh');
+    await writeFile(run, `trap '' HUP\n"${process.execPath}" dist/src/main.js\necho $? > "${code}"\n`);
+    const terminal = spawn('script', ['--quiet', '--command', `sh ${run}`, '/dev/null'], { env, stdio: 'pipe' });
+    const exited = once(terminal, 'exit');
+    const url = `http://127.0.0.1:${port}`;
+    const isReady = () =>
+      fetch(`${url}/readyz`).then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    await expect.poll(isReady, { timeout: 90_000, interval: 100 }).toBe(true);
+
+    const body = new ReadableStream({
+      async start(controller) {
+        controller.enqueue(new TextEncoder().encode('{"text":'));
+        await sleep(500);
+        terminal.kill('SIGKILL');
+        await exited;
+        await sleep(500);
+        controller.enqueue(new TextEncoder().encode('"a cat"}'));
+        controller.close();
+      },
+    });
+    const headers = { 'content-type': 'application/json' };
+    const options = { method: 'POST', headers, body, duplex: 'half' } as RequestInit;
+    expect((await fetch(`${url}/embed/text`, options)).status).toBe(200);
+    await expect.poll(() => readFile(code, 'utf8').catch(() => ''), { timeout: PROMPT_MS }).toBe('0\n');
+  }, 150_000);
+});
