@@ -54,6 +54,6 @@ STOPSIGNAL SIGTERM
 # What acts on this check replaces the container, so it asks whether the process is alive; balancers ask /readyz.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/livez`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# The kernel drops a signal for process 1 that has no handler yet. tini has one at once, Node after some 50 ms.
+# The kernel drops a signal for process 1 that has no handler yet: tini is ready at once, Node after up to a second.
 ENTRYPOINT ["tini", "--"]
 CMD ["node", "--enable-source-maps", "dist/src/main.js"]

@@ -80,13 +80,16 @@ describe.skipIf(!canUnshare)('as process 1 of a pid namespace', () => {
     return Number(children.trim().split(' ')[0]) || undefined;
   }
 
-  /** Whether a process has a handler of SIGTERM; without one, the kernel drops the signal for process 1. */
-  const handlesTerm = async (pid: number): Promise<boolean> => {
+  /**
+   * Whether the service handles its signals, by the one that Node does not handle itself. Node's own handler of SIGTERM
+   * raises it again without a handler, and the kernel drops that for process 1.
+   */
+  const handlesSignals = async (pid: number): Promise<boolean> => {
     const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-    return (Number.parseInt(/SigCgt:\s*([0-9a-f]+)/.exec(status)?.[1]?.slice(-8) ?? '0', 16) & (1 << 14)) !== 0;
+    return (Number.parseInt(/SigCgt:\s*([0-9a-f]+)/.exec(status)?.[1]?.slice(-8) ?? '0', 16) & 1) === 1;
   };
 
-  it('hears SIGTERM from the moment its handler is there, a fraction of the start', async () => {
+  it('hears SIGTERM from the moment its handlers are there, long before anything is loaded', async () => {
     const windows: number[] = [];
     for (const ms of [0, 1, 5, 20, 50, 100, 200, 500, 1000, 2000, 4000]) {
       const dataDir = path.join(folder, `pid-1-${ms}`);
@@ -95,13 +98,14 @@ describe.skipIf(!canUnshare)('as process 1 of a pid namespace', () => {
       let pid: number | undefined;
       while (pid === undefined) pid = await inner(service.child.pid);
       const beganMs = performance.now();
-      while (!(await handlesTerm(pid))) await sleep(1);
+      while (!(await handlesSignals(pid))) await sleep(1);
       windows.push(Math.round(performance.now() - beganMs));
-      await sleep(ms);
+      // One handler is added after the other.
+      await sleep(2 + ms);
       process.kill(pid, 'SIGTERM');
       const ending = await promptly(service.exit);
       await service.kill();
-      expect(ending, `${ms} ms after the handler`).toEqual([0, null]);
+      expect(ending, `${ms} ms after the handlers`).toEqual([0, null]);
     }
     console.log(`process 1 is deaf to SIGTERM for ${Math.min(...windows)} to ${Math.max(...windows)} ms`);
   }, 300_000);
@@ -132,9 +136,15 @@ describe.skipIf(!hasScript)('a terminal that is closed', () => {
   it('stops the service in order: what is under way is answered', async () => {
     const [dataDir, port, code] = [path.join(folder, 'terminal'), await freePort(), path.join(folder, 'exit-code')];
     const env = { ...process.env, DATA_DIR: dataDir, PORT: String(port), LOG_LEVEL: 'info' };
-    // The shell survives the terminal, to tell the exit code; Node does not inherit what it ignores.
+    // The shell survives the terminal, to pass the signal on as shells do, and to tell the exit code.
     const run = path.join(folder, 'run.sh');
-    await writeFile(run, `trap '' HUP\n"${process.execPath}" dist/src/main.js\necho $? > "${code}"\n`);
+    const script = `
+      trap 'kill -HUP $pid' HUP
+      "${process.execPath}" dist/src/main.js & pid=$!
+      wait $pid; code=$?
+      if [ $code -gt 128 ]; then wait $pid; code=$?; fi
+      echo $code > "${code}"`;
+    await writeFile(run, script);
     const terminal = spawn('script', ['--quiet', '--command', `sh ${run}`, '/dev/null'], { env, stdio: 'pipe' });
     const exited = once(terminal, 'exit');
     const url = `http://127.0.0.1:${port}`;
