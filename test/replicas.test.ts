@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { NEXT, THIS } from './model-copies.js';
 import { type ChromaServer, startChroma } from './store/chroma/chroma-server.js';
 
 const haproxy = spawnSync('haproxy', ['-v']).status === 0;
@@ -115,12 +116,54 @@ describe.skipIf(chroma === undefined)('two replicas that share one Chroma server
     expect((await store(balancer, 'afterwards', 'still here')).status).toBe(201);
   }, 120_000);
 
+  it('refuse every change of a rollout: each would learn of it alone', async () => {
+    const { stdout } = spawnSync('npx', ['onespace', '--url', second, 'rollout', 'status'], { encoding: 'utf8' });
+    expect(stdout).toContain('no rollout');
+    for (const [method, route, body] of [
+      ['POST', '', { model: 'models/onespace-mini' }],
+      ['PATCH', '', { share_percent: 10 }],
+      ['POST', '/promote?force=true', undefined],
+      ['POST', '/rollback?force=true', undefined],
+      ['DELETE', '', undefined],
+    ] as const) {
+      const json = body && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+      const reply = await fetch(`${second}/admin/rollout${route}`, { method, ...json });
+      expect([reply.status, await reply.json()], method + route).toMatchObject([501, { code: 'rollout_unsupported' }]);
+    }
+    const args = ['onespace', '--url', second, 'rollout', 'start', 'models/onespace-mini'];
+    const command = spawnSync('npx', args, { encoding: 'utf8' });
+    expect(command.status).toBe(1);
+    expect(command.stderr).toMatch(/share a vector store.*Start a second service/);
+  });
+
+  it('do not start with the rollout of an earlier version', async () => {
+    const dataDir = path.join(folder, 'rolled-out');
+    const state = { format: 1, base: THIS, active: { source: './next', id: NEXT }, indexes: {} };
+    await mkdir(path.join(dataDir, 'rollout'), { recursive: true });
+    await writeFile(path.join(dataDir, 'rollout', 'state.json'), JSON.stringify(state));
+    const env = { ...process.env, PORT: '0', STORE: 'chroma', CHROMA_URL: chroma?.url, DATA_DIR: dataDir };
+    const { status, stderr } = spawnSync(process.execPath, ['dist/src/main.js'], { env, encoding: 'utf8' });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/Either set MODEL=.\/next, or remove DATA_DIR\/rollout to run onespace-mini/);
+  });
+
   it('answer writes with 503 while Chroma is down, and keep embedding', async () => {
+    expect(await (await fetch(`${second}/readyz`)).json()).toMatchObject({ ready: true, degraded: [] });
     await chroma?.stop();
     expect((await store(second, 'nowhere', 'text')).status).toBe(503);
     const reply = await fetch(`${second}/embed/text?text=cat`, { method: 'POST' });
     expect(reply.status).toBe(200);
     expect((await fetch(`${second}/metrics`)).status).toBe(200);
-    expect((await fetch(`${second}/health`)).status).toBe(200);
+    // Were they not ready, all would leave the balancer at once, and with them embedding.
+    const readiness = await fetch(`${second}/readyz`);
+    expect(readiness.status).toBe(200);
+    expect(await readiness.json()).toMatchObject({ ready: true, degraded: [{ code: 'store_unavailable' }] });
+    const health = await fetch(`${second}/health`);
+    expect(health.status).toBe(200);
+    expect(await health.json()).toMatchObject({
+      state: 'degraded',
+      degraded: { reason: 'the vector store cannot be reached' },
+      index: { store: 'chroma', available: false },
+    });
   }, 60_000);
 });

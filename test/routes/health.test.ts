@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../lifecycle/service-process.js';
 import { jpeg, mp4 } from '../media-files.js';
 import { THIS } from '../model-copies.js';
 import { startServer, type TestServer } from '../server.js';
@@ -32,6 +33,51 @@ describe('GET /health', () => {
       index: { store: 'faiss', size: 1, vectors: { text: 1, image: 0, video: 0 } },
       limits: { text_tokens: 64, video_frames: 32, upload_bytes: 64e6, json_bytes: 16e6, batch_size: 64, queue: 512 },
     });
+  });
+});
+
+describe('the probes', () => {
+  const KEY = 'a-key-of-sixteen-characters';
+  const get = async (url: string) => {
+    const response = await fetch(url);
+    return [response.status, await response.json()];
+  };
+
+  it('answer on both ports, without a key', async () => {
+    const adminPort = await freePort();
+    const guarded = await startServer({ API_KEYS: KEY, ADMIN_PORT: String(adminPort) });
+    for (const base of [guarded.url, `http://127.0.0.1:${adminPort}`]) {
+      expect(await get(`${base}/livez`)).toEqual([200, { live: true }]);
+      const ready = { ready: true, state: 'ready', reasons: [], degraded: [] };
+      expect(await get(`${base}/readyz`)).toEqual([200, ready]);
+    }
+    await guarded.close();
+  });
+
+  it('tell a store that has failed: not ready, for no other replica has it; alive; and no count', async () => {
+    const failing = await startServer();
+    await failing.json('/items', { id: 'one', text: 'one' });
+    await failing.app.service.models.default.store.close();
+    expect(await get(`${failing.url}/readyz`)).toMatchObject([
+      503,
+      { ready: false, reasons: [{ code: 'store_unavailable', model: THIS }], degraded: [] },
+    ]);
+    expect((await get(`${failing.url}/livez`))[0]).toBe(200);
+    const [status, health] = await get(`${failing.url}/health`);
+    expect(status).toBe(200);
+    expect(health).toMatchObject({ state: 'degraded', degraded: { since: expect.any(String) }, ready: true });
+    expect(health.index).toEqual({ store: 'faiss', available: false });
+    await failing.close();
+  });
+
+  it('tell a model without a device: not ready, and alive', async () => {
+    const modelless = await startServer({ DEVICE: 'webgpu', REPLICA_URL: 'http://127.0.0.1:9' });
+    expect(await get(`${modelless.url}/readyz`)).toMatchObject([
+      503,
+      { ready: false, reasons: [{ code: 'model_down', model: THIS }] },
+    ]);
+    expect((await get(`${modelless.url}/livez`))[0]).toBe(200);
+    await modelless.close();
   });
 });
 
