@@ -249,7 +249,9 @@ const isMissing = ([tool, version]) => !works(tool, version);
 
 /** Installs Debian packages of the names of their tools; what cannot be installed is left out, and tests say so. */
 function provideWhereAllowed(tools) {
-  for (const [tool] of tools.filter(isMissing))
+  const missing = tools.filter(isMissing);
+  if (missing.length > 0) run('apt-get', ['update'], { quiet: true });
+  for (const [tool] of missing)
     if (!run('apt-get', ['install', '-y', '--no-install-recommends', tool], { quiet: true }))
       say(`LEFT OUT: the tests that need ${tool}, which cannot be installed here`);
 }
