@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
 import closeWithGrace from 'close-with-grace';
 
-/** How long a start that is told to stop may take to close what it has opened; nothing that it wrote needs more. */
-const CANCEL_MS = 1000;
+/** How long a start that is told to stop may take to end in order; what it wrote survives any end. */
+const CANCEL_MS = 3000;
 /**
  * Signals and errors that keep Node's own handling. A JavaScript handler of a fault in native code
  * (SIGSEGV and the like) would keep the process spinning instead of letting it end.
@@ -30,10 +30,21 @@ process.on('exit', () => {
 // Installed before anything else is loaded: as process 1 of a container, a signal without a handler is lost.
 closeWithGrace({ delay: false, skip: NOT_HANDLED, logger: { error: complain } }, async ({ signal }) => {
   cancelled.abort();
-  // A start that fails has nothing to close, and ends before its promise is awaited here.
-  const running = await Promise.race([starting.catch(() => undefined), sleep(CANCEL_MS)]);
-  await running?.stop(signal ?? 'exit');
+  // A start that fails has nothing to close.
+  const ended = starting.catch(() => undefined);
+  const running = await Promise.race([ended, sleep(CANCEL_MS, 'stuck' as const)]);
+  if (running === 'stuck') endBySignal(signal ?? 'SIGTERM');
+  else await running?.stop(signal ?? 'exit');
 });
+
+/**
+ * A model that is being loaded occupies its thread in native code, and `process.exit` would wait for it. The kernel does
+ * not; only process 1 outlives this, and exits when the model has been loaded.
+ */
+function endBySignal(signal: NodeJS.Signals): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+}
 
 const starting = import('./start.js').then(({ start }) => start(process.env, cancelled.signal));
 

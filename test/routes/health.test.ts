@@ -70,14 +70,22 @@ describe('the probes', () => {
     await failing.close();
   });
 
-  it('tell a model without a device: not ready, and alive', async () => {
-    const modelless = await startServer({ DEVICE: 'webgpu', REPLICA_URL: 'http://127.0.0.1:9' });
-    expect(await get(`${modelless.url}/readyz`)).toMatchObject([
-      503,
-      { ready: false, reasons: [{ code: 'model_down', model: THIS }] },
-    ]);
-    expect((await get(`${modelless.url}/livez`))[0]).toBe(200);
-    await modelless.close();
+  it('tell a model that has moved: ready; and one that runs nowhere: not ready, and alive', async () => {
+    const upstream = await startServer();
+    const settings = { DEVICE: 'webgpu', REPLICA_URL: upstream.url, FALLBACK_RETRY_SECONDS: '1' };
+    const deviceless = await startServer(settings);
+    const moved = { ready: true, degraded: [{ code: 'model_moved', model: THIS }] };
+    expect(await get(`${deviceless.url}/readyz`)).toMatchObject([200, moved]);
+    await upstream.close();
+    const down = { ready: false, reasons: [{ code: 'model_down', model: THIS }] };
+    // Requests that fail are what tells that an upstream is down.
+    const afterFailure = async () => {
+      await deviceless.json('/embed/text', { text: `nowhere, ${Math.random()}` });
+      return get(`${deviceless.url}/readyz`);
+    };
+    await expect.poll(afterFailure, { timeout: 30_000 }).toMatchObject([503, down]);
+    expect((await get(`${deviceless.url}/livez`))[0]).toBe(200);
+    await deviceless.close();
   });
 });
 
