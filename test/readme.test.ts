@@ -272,7 +272,7 @@ describe('links', () => {
 describe('the pages', () => {
   it('show commands in console blocks alone, where they are run', () => {
     for (const { file, languages } of pages)
-      for (const language of languages) expect(['console', 'json', 'text', 'ts'], file).toContain(language);
+      for (const language of languages) expect(['console', 'json', 'text', 'ts', 'yaml'], file).toContain(language);
   });
 
   it('begin with a README of at most 150 lines', async () => {
