@@ -1,4 +1,4 @@
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, LogController } from 'fastify';
 import { backupRoutes } from '../routes/backup.js';
 import { healthRoutes } from '../routes/health.js';
 import { metricsRoutes } from '../routes/metrics.js';
@@ -8,6 +8,7 @@ import { guard } from './http/plugins/auth.js';
 import { type AllowedHosts, refuseForeignPages } from './http/plugins/browsers.js';
 import type { Cors } from './http/plugins/cors.js';
 import { answerProblems } from './http/plugins/error-handler.js';
+import { newRequestId, observeReply } from './http/plugins/request-scope.js';
 import { validatorCompiler } from './http/validation/validator.js';
 
 /**
@@ -15,8 +16,14 @@ import { validatorCompiler } from './http/validation/validator.js';
  * rollouts and backups, with a key where the service has keys. Because metrics need none, its names are always restricted.
  */
 export function serveAdmin(app: FastifyInstance, listener: Listener, cors: Cors, hosts: AllowedHosts): void {
-  const admin = Fastify({ logger: false, serverFactory: (handler) => listener.attach(handler) });
+  const admin: FastifyInstance = Fastify({
+    loggerInstance: app.log,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
+    genReqId: newRequestId,
+    serverFactory: (handler) => listener.attach(handler),
+  });
   admin.decorate('service', app.service);
+  admin.addHook('onRequest', async (request, reply) => observeReply(request, reply));
   admin.setValidatorCompiler(validatorCompiler);
   answerProblems(admin);
   refuseForeignPages(admin, cors, hosts);

@@ -1,6 +1,7 @@
 import multipart from '@fastify/multipart';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyInstance, LogController } from 'fastify';
+import type { DestinationStream } from 'pino';
 import { backupRoutes } from '../routes/backup.js';
 import { embedRoutes } from '../routes/embed.js';
 import { exportRoutes } from '../routes/export.js';
@@ -28,6 +29,7 @@ import { newRequestId, openRequestScopes } from './http/plugins/request-scope.js
 import { abortSlowBodies } from './http/plugins/slow-body.js';
 import { MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS } from './http/request-limits.js';
 import { validatorCompiler } from './http/validation/validator.js';
+import { openLogFile } from './lib/log-file.js';
 import { standardOutput } from './lib/standard-output.js';
 import { openService } from './service.js';
 
@@ -39,7 +41,7 @@ export async function buildApp(config: Config, ports = new Ports(config)): Promi
   const cors = new Cors(config);
   const hosts = new AllowedHosts(config);
   const app = Fastify({
-    logger: { level: config.LOG_LEVEL, stream: standardOutput() },
+    logger: { level: config.LOG_LEVEL, stream: await logDestination(config) },
     // `openRequestScopes` writes one line per request, with its status and duration.
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: newRequestId,
@@ -88,6 +90,12 @@ export async function buildApp(config: Config, ports = new Ports(config)): Promi
   app.addHook('onReady', async () => ports.ready());
   app.addHook('onClose', async () => ports.public.close());
   return app;
+}
+
+/** The standard output unless the settings name a file. */
+async function logDestination({ LOG_FILE, LOG_MAX_MB, LOG_MAX_DAYS }: Config): Promise<DestinationStream> {
+  if (LOG_FILE === '') return standardOutput();
+  return openLogFile({ file: LOG_FILE, maxBytes: LOG_MAX_MB * 1e6, maxFiles: LOG_MAX_DAYS });
 }
 
 /** The routes of the public API, for permitted callers; a request that uses the model needs a permit. */

@@ -176,8 +176,11 @@ export const Settings = Type.Object({
   ),
   LOG_LEVEL: Type.Enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',
-    description: 'Least severe log lines to write.',
+    description: 'Least severe log lines to write; debug includes the requests of probes and scrapes.',
   }),
+  LOG_FILE: text('', 'File to log to instead of the standard output; its name gets a number: onespace.1.log.'),
+  LOG_MAX_MB: integer(100, 1, 100_000, 'Size at which a new log file begins, in MB; one also begins every day.'),
+  LOG_MAX_DAYS: integer(7, 1, 3650, 'Full log files to keep; at one a day, the days that can be looked back.'),
 });
 
 export type Config = Static<typeof Settings>;

@@ -18,8 +18,10 @@ import type { DirectoryLock } from './lib/directory-lock.js';
 import { explainFileError } from './lib/file-errors.js';
 import { clearSpool } from './media/upload.js';
 import { Ffmpeg } from './media/video/ffmpeg.js';
-import { readGpus } from './observability/gpu.js';
+import { watchHost } from './observability/host-metrics.js';
 import { Metrics } from './observability/metrics.js';
+import type { Tracing } from './observability/trace.js';
+import { openTracing } from './observability/tracing.js';
 import { RolloutMetrics } from './rollout/metrics.js';
 import { openModels } from './rollout/restore.js';
 import { Rollout } from './rollout/rollout.js';
@@ -42,6 +44,8 @@ export interface Service {
   lifecycle: Lifecycle;
   admission: AdmissionControl;
   metrics: Metrics;
+  /** Absent unless the environment names where traces go. */
+  tracing: Tracing | undefined;
   models: ModelRegistry;
   rollout: Rollout;
   backups: Backups;
@@ -80,7 +84,8 @@ async function openLocked(
   lock: DirectoryLock,
 ): Promise<Service> {
   const metrics = new Metrics();
-  metrics.watchGpus(readGpus);
+  watchHost(metrics.registry, foldersOf(config));
+  const tracing = await openTracing(process.env, logger);
   const spoolFolder = path.join(config.DATA_DIR, 'spool');
   await clearSpool(spoolFolder);
   const diskCache = newDiskCache(config, logger);
@@ -104,13 +109,18 @@ async function openLocked(
   rollout.resume(other);
   const limits = { requests: config.MAX_QUEUE, bytes: config.MAX_INFLIGHT_MB * 1e6 };
   const admission = new AdmissionControl(limits, (reason) => metrics.refused.inc({ reason }));
-  metrics.watchRequests(() => admission.underWay);
+  metrics.watchAdmission({
+    requests: { used: () => admission.underWay, limit: limits.requests },
+    bytes: { used: () => admission.bytesUnderWay, limit: limits.bytes },
+  });
+  metrics.watchQueueLimit(config.MAX_QUEUE);
   return {
     config,
     apiKeys,
     lifecycle,
     admission,
     metrics,
+    tracing,
     models,
     rollout,
     backups: new Backups(config),
@@ -122,9 +132,15 @@ async function openLocked(
       await rollout.close();
       await models.close();
       await diskCache?.close();
+      await tracing?.close();
       await lock.release();
     },
   };
+}
+
+/** The folders that the service writes to, whose disks are watched. */
+function foldersOf({ DATA_DIR, LOG_FILE }: Config): Record<string, string> {
+  return { data: DATA_DIR, ...(LOG_FILE === '' ? {} : { log: path.dirname(LOG_FILE) }) };
 }
 
 function openInputs({ ALLOW_URL_HOSTS, MAX_FETCH_SECONDS, MAX_UPLOAD_MB }: Config, folder: string): JsonInputs {

@@ -1,6 +1,7 @@
 import type { Modality } from '../common/modality.js';
 import type { UploadScope } from '../inputs/upload-scope.js';
 import type { Stage } from '../observability/stage.js';
+import type { TraceHeaders } from '../observability/trace.js';
 
 /** The request, or the background task, that work is done for. */
 export interface CallContext {
@@ -10,8 +11,13 @@ export interface CallContext {
   readonly signal?: AbortSignal | undefined;
   /** Whether another onespace forwarded the request: it must not be forwarded again. */
   readonly forwarded?: boolean;
+  /** The trace that the work belongs to. */
+  readonly trace?: TraceHeaders | undefined;
   /** Resolves when the reply has been sent or the client has disconnected. */
   readonly replied?: Promise<void>;
-  /** Adds the duration of a stage, in seconds, to the timings of model `name@revision`. */
-  readonly record: (stage: Stage, modality: Modality, seconds: number, model: string) => void;
+  /**
+   * Adds the duration of a stage, in seconds, to the timings of model `name@revision`.
+   * @param endedAgo seconds since the stage ended, where it is not reported at once
+   */
+  readonly record: (stage: Stage, modality: Modality, seconds: number, model: string, endedAgo?: number) => void;
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Modality, richestModality } from '../common/modality.js';
+import { richestModality } from '../common/modality.js';
 import type { Config } from '../config.js';
 import type { Encoder, MediaPart, Part, Role } from '../inference/encoder.js';
 import type { InputPart } from '../inputs/part.js';
@@ -9,6 +9,7 @@ import type { FrameSampling, FrameShape } from '../media/frame.js';
 import { type MediaLimits, mediaLimits } from '../media/limits.js';
 import type { Ffmpeg } from '../media/video/ffmpeg.js';
 import { distinguishesRoles, type ModelManifest, modelId } from '../models/manifest.js';
+import type { RecordStage } from '../observability/stage.js';
 import type { CallContext } from './call-context.js';
 import type { Embedding } from './embedding.js';
 import type { EmbeddingCache } from './embedding-cache.js';
@@ -90,11 +91,12 @@ export class Embedder {
     const modalities = decoded.map((part) => ('text' in part ? 'text' : part.modality));
     const [only] = modalities;
     const modality = only !== undefined && modalities.length === 1 ? only : richestModality(modalities);
-    const record = (stage: Parameters<CallContext['record']>[0], of: Modality, seconds: number) =>
-      context.record(stage, of, seconds, this.model);
-    const { forwarded } = context;
+    const record: RecordStage = (stage, of, seconds, endedAgo) =>
+      context.record(stage, of, seconds, this.model, endedAgo);
+    const { forwarded, trace } = context;
     if (hasLongText(parts)) await this.turns.next();
-    return { modality, ...(await this.encoder.encode(decoded, { modality, role, signal, record, forwarded })) };
+    const options = { modality, role, signal, record, forwarded, trace };
+    return { modality, ...(await this.encoder.encode(decoded, options)) };
   }
 
   private async decode(

@@ -2,6 +2,7 @@ import type { Modality } from '../common/modality.js';
 import type { Frame } from '../media/frame.js';
 import type { Upload } from '../media/upload.js';
 import type { RecordStage } from '../observability/stage.js';
+import type { TraceHeaders } from '../observability/trace.js';
 
 /** What an input is for: some models embed a query differently from the documents it is to match. */
 export const ROLES = ['query', 'document'] as const;
@@ -27,6 +28,8 @@ export interface EncodeOptions {
   record: RecordStage;
   /** Whether another service forwarded the request to this one: it is not forwarded again. */
   forwarded?: boolean | undefined;
+  /** The trace that the request belongs to. */
+  trace?: TraceHeaders | undefined;
 }
 
 export interface EncodedInput {

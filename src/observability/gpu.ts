@@ -11,26 +11,15 @@ export interface GpuReading {
 }
 
 const QUERY = ['--query-gpu=index,memory.used,memory.total,utilization.gpu', '--format=csv,noheader,nounits'];
+const TIMEOUT_MS = 4_000;
 const MIB = 2 ** 20;
 const run = promisify(execFile);
 
-/** How long a reading is reused: the gauges of one scrape share it. */
-const FRESH_MS = 1000;
-let latest: { at: number; readings: Promise<GpuReading[]> } | undefined;
-
-/** A reading of each GPU from `nvidia-smi`; empty where it is not installed. */
-export function readGpus(): Promise<GpuReading[]> {
-  if (latest === undefined || Date.now() - latest.at > FRESH_MS) latest = { at: Date.now(), readings: runNvidiaSmi() };
-  return latest.readings;
-}
-
-async function runNvidiaSmi(): Promise<GpuReading[]> {
-  try {
-    const { stdout } = await run('nvidia-smi', QUERY, { timeout: 2000 });
-    return parseGpus(stdout);
-  } catch {
-    return [];
-  }
+/** A reading of each GPU. @throws Error where `nvidia-smi` is not installed, fails or does not answer in time */
+export async function readGpus(): Promise<GpuReading[]> {
+  // SIGKILL: one that waits for a driver does not hear SIGTERM.
+  const { stdout } = await run('nvidia-smi', QUERY, { timeout: TIMEOUT_MS, killSignal: 'SIGKILL' });
+  return parseGpus(stdout);
 }
 
 /** Parses lines such as `0, 1523, 81559, 37`: index, MiB used, MiB in total, percent utilisation. Others are skipped. */

@@ -1,20 +1,42 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { MODALITIES } from '../common/modality.js';
-import type { GpuReading } from './gpu.js';
 import { type ModelInfo, ModelMetrics, type ModelSeries } from './model-metrics.js';
 
-const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+/** The buckets of every histogram of durations. */
+export const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-/** The Prometheus series of the service. */
+/**
+ * How a request ended. `aborted`: the client closed the connection while it was sending, or at once. `abandoned`: the
+ * client had sent everything, waited, and gave up; for the client that is a failure of the service.
+ */
+export const OUTCOMES = ['ok', 'invalid', 'aborted', 'abandoned', 'failed'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** A gauge of a limit, beside what is used of it. */
+interface Usage {
+  used: () => number;
+  limit: number;
+}
+
+/**
+ * The Prometheus series of the service. Series whose labels are known in advance exist from the start with 0:
+ * Prometheus sees the first increase only of a series that it has read before.
+ */
 export class Metrics implements ModelSeries {
   readonly registry = new Registry();
   private readonly registers = [this.registry];
 
   readonly requestSeconds = new Histogram({
     name: 'onespace_request_seconds',
-    help: 'Time from the first byte of a request to the last of its reply.',
+    help: 'Time from the first byte of a request to the last of its reply; status 499 where the client closed the connection first.',
     labelNames: ['method', 'route', 'status'] as const,
     buckets: LATENCY_BUCKETS_SECONDS,
+    registers: this.registers,
+  });
+  readonly requests = new Counter({
+    name: 'onespace_requests_total',
+    help: 'Requests by outcome: ok, invalid (4xx), failed (5xx), aborted and abandoned (the client closed the connection: at once, or after it had waited for a reply).',
+    labelNames: ['method', 'route', 'outcome'] as const,
     registers: this.registers,
   });
   readonly stageSeconds = new Histogram({
@@ -39,7 +61,7 @@ export class Metrics implements ModelSeries {
   });
   readonly refused = new Counter({
     name: 'onespace_refused_total',
-    help: 'Requests refused because the service was at a limit.',
+    help: 'Requests refused because the service was at a limit: requests, bytes, queue_full.',
     labelNames: ['reason'] as const,
     registers: this.registers,
   });
@@ -53,6 +75,12 @@ export class Metrics implements ModelSeries {
     name: 'onespace_device_moves_total',
     help: 'Moves of a model to another device or upstream: failovers, and returns from them.',
     labelNames: ['from', 'to', 'model'] as const,
+    registers: this.registers,
+  });
+  readonly deviceFailures = new Counter({
+    name: 'onespace_device_failures_total',
+    help: 'Inputs that failed on a device or upstream, and were encoded on the next one where there was one.',
+    labelNames: ['device', 'model'] as const,
     registers: this.registers,
   });
   readonly cacheLookups = new Counter({
@@ -91,9 +119,51 @@ export class Metrics implements ModelSeries {
   });
   readonly snapshots = new Counter({
     name: 'onespace_snapshots_total',
-    help: 'Snapshots of the index, by outcome; after a failure the write-ahead log grows until one succeeds.',
+    help: 'Snapshots of the index by outcome, written or failed; after a failure the write-ahead log grows until one succeeds.',
     labelNames: ['outcome', 'model'] as const,
     registers: this.registers,
+  });
+  readonly snapshotTime = new Gauge({
+    name: 'onespace_snapshot_timestamp_seconds',
+    help: 'When the snapshot that is served from was written, in seconds since 1970; absent where there is none.',
+    labelNames: ['model'] as const,
+    registers: this.registers,
+  });
+  readonly journalBytes = new Gauge({
+    name: 'onespace_journal_bytes',
+    help: 'Bytes of the write-ahead log that no snapshot holds yet.',
+    labelNames: ['model'] as const,
+    registers: this.registers,
+  });
+  readonly journalDueBytes = new Gauge({
+    name: 'onespace_journal_due_bytes',
+    help: 'Bytes of the write-ahead log at which a snapshot is due.',
+    labelNames: ['model'] as const,
+    registers: this.registers,
+  });
+  readonly storeSeconds = new Histogram({
+    name: 'onespace_store_seconds',
+    help: 'Time of one operation of the vector store, failures included.',
+    labelNames: ['operation', 'model'] as const,
+    buckets: LATENCY_BUCKETS_SECONDS,
+    registers: this.registers,
+  });
+  readonly storeFailures = new Counter({
+    name: 'onespace_store_failures_total',
+    help: 'Operations that the vector store failed, through no fault of the request.',
+    labelNames: ['operation', 'model'] as const,
+    registers: this.registers,
+  });
+  private readonly storeUp = new Gauge({
+    name: 'onespace_store_up',
+    help: 'Whether the vector store answers.',
+    labelNames: ['model'] as const,
+    registers: this.registers,
+    collect: async () => {
+      await Promise.all([...this.models].map((model) => model.count()));
+      this.storeUp.reset();
+      for (const { model, isStoreUp } of this.models) this.storeUp.set({ model }, Number(isStoreUp));
+    },
   });
   private readonly modelInfo = new Gauge({
     name: 'onespace_model_info',
@@ -139,14 +209,13 @@ export class Metrics implements ModelSeries {
   });
   private readonly indexVectors = new Gauge({
     name: 'onespace_index_vectors',
-    help: 'Vectors stored.',
+    help: 'Vectors stored; absent while the store does not answer.',
     labelNames: ['modality', 'model'] as const,
     registers: this.registers,
     collect: async () => {
       const counted = await Promise.all([...this.models].map(async (model) => [model, await model.count()] as const));
       this.indexVectors.reset();
       for (const [{ model }, counts] of counted) {
-        // The vectors of a store that cannot be reached are not counted; every other series is reported.
         if (counts === undefined) continue;
         for (const modality of MODALITIES) this.indexVectors.set({ modality, model }, counts[modality]);
       }
@@ -154,15 +223,28 @@ export class Metrics implements ModelSeries {
   });
   private readonly models = new Set<ModelMetrics>();
 
+  /** Models that have been opened: one that is opened again continues its series. */
+  private readonly opened = new Set<string>();
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
+    for (const reason of ['requests', 'bytes', 'queue_full']) this.refused.inc({ reason }, 0);
+    for (const outcome of ['hit', 'disk_hit', 'shared', 'miss']) this.cacheLookups.inc({ outcome }, 0);
   }
 
   /** The measurements of one model; `close` removes its gauges. */
   openModel(info: ModelInfo): ModelMetrics {
     const metrics = new ModelMetrics(this, info, () => this.models.delete(metrics));
+    if (!this.opened.has(info.model)) metrics.startSeries();
+    this.opened.add(info.model);
     this.models.add(metrics);
     return metrics;
+  }
+
+  /** Starts the series of a route. @param successes statuses of its successful replies */
+  startRoute(method: string, route: string, successes: readonly string[]): void {
+    for (const status of successes) this.requestSeconds.zero({ method, route, status });
+    for (const outcome of OUTCOMES) this.requests.inc({ method, route, outcome }, 0);
   }
 
   /** A gauge that is read at each scrape. */
@@ -188,28 +270,19 @@ export class Metrics implements ModelSeries {
   });
   private readonly cacheTiers = new Map<string, () => number>();
 
-  watchRequests(inFlight: () => number): void {
-    this.watch('onespace_requests_under_way', 'Requests that are admitted and not yet answered.', inFlight);
+  /** What is admitted of the requests and bytes that may be under way at once. */
+  watchAdmission({ requests, bytes }: { requests: Usage; bytes: Usage }): void {
+    this.watch('onespace_requests_under_way', 'Requests that are admitted and not yet answered.', requests.used);
+    this.watch('onespace_requests_limit', 'Most requests that are admitted at once.', () => requests.limit);
+    this.watch('onespace_inflight_bytes', 'Bytes of the bodies of admitted requests.', bytes.used);
+    this.watch('onespace_inflight_limit_bytes', 'Most bytes of bodies that are admitted at once.', () => bytes.limit);
+  }
+
+  watchQueueLimit(limit: number): void {
+    this.watch('onespace_queue_limit', 'Most inputs that may wait for one model.', () => limit);
   }
 
   watchCache(tier: 'memory' | 'disk', bytes: () => number): void {
     this.cacheTiers.set(tier, bytes);
-  }
-
-  /** GPU memory and utilisation; without a GPU the series are absent, not zero. */
-  watchGpus(read: () => Promise<GpuReading[]>): void {
-    const watch = (name: string, help: string, value: (reading: GpuReading) => number) =>
-      new Gauge({
-        name,
-        help,
-        labelNames: ['gpu'] as const,
-        registers: this.registers,
-        async collect() {
-          for (const reading of await read()) this.set({ gpu: reading.gpu }, value(reading));
-        },
-      });
-    watch('onespace_gpu_memory_used_bytes', 'GPU memory that all processes use.', ({ usedBytes }) => usedBytes);
-    watch('onespace_gpu_memory_total_bytes', 'Total memory of the GPU.', ({ totalBytes }) => totalBytes);
-    watch('onespace_gpu_busy_ratio', 'GPU utilisation, 0 to 1.', ({ busyRatio }) => busyRatio);
   }
 }

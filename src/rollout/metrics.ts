@@ -1,6 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-
-const LATENCY_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+import { LATENCY_BUCKETS_SECONDS } from '../observability/metrics.js';
 
 /** Prometheus metrics of rollouts. */
 export class RolloutMetrics {
@@ -44,6 +43,10 @@ export class RolloutMetrics {
       buckets: LATENCY_BUCKETS_SECONDS,
       registers,
     });
+    for (const outcome of ['default', 'candidate', 'fallback']) this.reads.inc({ outcome }, 0);
+    for (const outcome of ['mirrored', 'superseded', 'missed']) this.writes.inc({ outcome }, 0);
+    for (const outcome of ['compared', 'skipped', 'failed']) this.comparisons.inc({ outcome }, 0);
+    for (const side of ['default', 'candidate']) this.searchSeconds.zero({ side });
     const watch = (name: string, help: string, value: () => number) =>
       new Gauge({
         name,

@@ -61,15 +61,15 @@ export class ModelLoader {
       const indexName = index ?? name;
       progress?.begin(`opening the index of ${name}`);
       const onReplay = ({ ratio }: { ratio: number }) => progress?.advance(`replaying the journal of ${name}`, ratio);
-      const store = await openStore({
+      const opened = await openStore({
         config,
         name: indexName,
         binding: { model: name, revision, dim },
         events: { ...metrics.indexEvents, onReplay },
         logger,
       });
-      undo.push(() => store.close());
-      metrics.watchIndex(() => store.count());
+      undo.push(() => opened.close());
+      const store = metrics.watchStore(opened);
       progress?.begin(`loading ${name}`);
       const encoder = await this.startEncoder(model, workers, metrics);
       const embedder = new Embedder(model.manifest, encoder, ffmpeg, cache, config);

@@ -1,8 +1,20 @@
 import type { IndexKind } from '../common/index-kind.js';
 import type { Modality } from '../common/modality.js';
 
+/** The write-ahead log of an index, and the snapshot before it. */
+export interface Journal {
+  /** Bytes that no snapshot holds yet. */
+  bytes: number;
+  /** Bytes at which a snapshot is due. */
+  dueBytes: number;
+  /** When the snapshot was written, in ms since 1970; undefined where there is none. */
+  snapshotAtMs: number | undefined;
+}
+
 /** What an index reports of its work, for metrics. Callbacks are optional and must not throw. */
 export interface IndexEvents {
+  /** The write-ahead log changed: after the index was opened, a commit, and a snapshot. */
+  onJournal?(journal: Journal): void;
   /** A batch of queries was answered; `durationMs` is the worker's time for all of them. */
   onSearchBatch?(batch: { queries: number; durationMs: number }): void;
   /** A group commit is durable: `writes` shared one fsync. */

@@ -1,3 +1,4 @@
+import { Problem } from '../common/errors.js';
 import type { Counts, VectorStore } from './vector-store.js';
 
 /** Counting makes a Chroma server read every id, and metrics and health checks count often. */
@@ -20,13 +21,23 @@ export class LazyStore implements VectorStore {
     return this.opening;
   }
 
-  upsert: VectorStore['upsert'] = async (items) => (await this.store()).upsert(items);
-  get: VectorStore['get'] = async (id) => (await this.store()).get(id);
-  delete: VectorStore['delete'] = async (ids) => (await this.store()).delete(ids);
-  deleteWhere: VectorStore['deleteWhere'] = async (filter) => (await this.store()).deleteWhere(filter);
-  list: VectorStore['list'] = async (options) => (await this.store()).list(options);
-  search: VectorStore['search'] = async (vector, options) => (await this.store()).search(vector, options);
-  check: VectorStore['check'] = async () => (await this.store()).check();
+  /** A count from before a failure could hide that the store does not answer. */
+  private async use<Result>(call: (store: VectorStore) => Promise<Result>): Promise<Result> {
+    try {
+      return await call(await this.store());
+    } catch (error) {
+      if (error instanceof Problem && error.code === 'store_unavailable') this.counted = undefined;
+      throw error;
+    }
+  }
+
+  upsert: VectorStore['upsert'] = (items) => this.use((store) => store.upsert(items));
+  get: VectorStore['get'] = (id) => this.use((store) => store.get(id));
+  delete: VectorStore['delete'] = (ids) => this.use((store) => store.delete(ids));
+  deleteWhere: VectorStore['deleteWhere'] = (filter) => this.use((store) => store.deleteWhere(filter));
+  list: VectorStore['list'] = (options) => this.use((store) => store.list(options));
+  search: VectorStore['search'] = (vector, options) => this.use((store) => store.search(vector, options));
+  check: VectorStore['check'] = () => this.use((store) => store.check());
   count: VectorStore['count'] = async () => {
     if (this.counted !== undefined && performance.now() < this.counted.until) return this.counted.counts;
     const store = await this.store();

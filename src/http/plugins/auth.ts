@@ -6,6 +6,10 @@ import { networkOf } from '../client-network.js';
 import { WrongKeys } from './wrong-keys.js';
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** Names the API key of the request in the log: the first digits of its SHA-256. */
+    keyId: string | undefined;
+  }
   interface FastifyContextConfig {
     /** Whether the route changes what is stored: a read-only key may not call it. */
     writes?: boolean;
@@ -18,6 +22,8 @@ declare module 'fastify' {
 export type Permission = 'read' | 'write';
 
 interface ApiKey {
+  /** Names the key in the log; the key cannot be guessed from it. */
+  id: string;
   sha256: Buffer;
   permission: Permission;
 }
@@ -25,6 +31,7 @@ interface ApiKey {
 const READ_ONLY_SUFFIX = ':read';
 /** Shorter keys can be guessed. */
 const MIN_KEY_CHARACTERS = 16;
+const KEY_ID_BYTES = 4;
 
 /** The keys of the setting API_KEYS. Without keys everyone who reaches the service may call it. */
 export class ApiKeys {
@@ -47,12 +54,17 @@ export class ApiKeys {
     return this.keys.length > 0;
   }
 
-  /** What a key allows; undefined for an unknown one. Takes the same time for every key. */
-  permissionOf(key: string): Permission | undefined {
+  /** The key of the settings that equals this one; undefined for an unknown one. Takes the same time for every key. */
+  find(key: string): ApiKey | undefined {
     const sha256 = hash(key);
-    let found: Permission | undefined;
-    for (const known of this.keys) if (timingSafeEqual(known.sha256, sha256)) found = known.permission;
+    let found: ApiKey | undefined;
+    for (const known of this.keys) if (timingSafeEqual(known.sha256, sha256)) found = known;
     return found;
+  }
+
+  /** What a key allows; undefined for an unknown one. */
+  permissionOf(key: string): Permission | undefined {
+    return this.find(key)?.permission;
   }
 }
 
@@ -62,7 +74,8 @@ function readKey(entry: string): ApiKey {
   if (key.length < MIN_KEY_CHARACTERS) {
     throw new Error(`API_KEYS: a key has ${key.length} characters; at least ${MIN_KEY_CHARACTERS} are needed.`);
   }
-  return { sha256: hash(key), permission: readOnly ? 'read' : 'write' };
+  const sha256 = hash(key);
+  return { id: sha256.toString('hex', 0, KEY_ID_BYTES), sha256, permission: readOnly ? 'read' : 'write' };
 }
 
 /** Only hashes are kept and compared, so that neither memory nor timing reveals a key. */
@@ -76,6 +89,7 @@ const hash = (key: string): Buffer => createHash('sha256').update(key).digest();
 export function guard(api: FastifyInstance, port: 'public' | 'operator' = 'public'): void {
   const { apiKeys, config } = api.service;
   const isLocalOnly = !config.ALLOW_ANONYMOUS && isLoopback(config.HOST);
+  api.decorateRequest('keyId', undefined);
   if (apiKeys.areRequired) requireKey(api, apiKeys);
   else if (port === 'public' && !isLocalOnly) refuseAnonymousOperators(api);
 }
@@ -83,12 +97,13 @@ export function guard(api: FastifyInstance, port: 'public' | 'operator' = 'publi
 function requireKey(api: FastifyInstance, apiKeys: ApiKeys): void {
   api.addHook('onRequest', async (request, reply) => {
     const key = presentedKey(request);
-    const permission = key === undefined ? undefined : apiKeys.permissionOf(key);
-    if (permission === undefined) {
+    const known = key === undefined ? undefined : apiKeys.find(key);
+    if (known === undefined) {
       reply.header('www-authenticate', 'Bearer');
       throw key === undefined ? noKey() : wrongKey(apiKeys.wrong.count(networkOf(request.ip)));
     }
-    if (request.routeOptions.config.writes && permission === 'read') {
+    request.keyId = known.id;
+    if (request.routeOptions.config.writes && known.permission === 'read') {
       throw new Problem('forbidden', 'This API key is read-only: it may embed and search, not change what is stored.');
     }
   });

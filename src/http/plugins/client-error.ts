@@ -12,6 +12,12 @@ export const requestTimeout = () => new Problem('request_timeout', 'The request 
 /** A flood of broken requests must not fill the disk; the next line says how many were left out. */
 const MAX_LINES_PER_SECOND = 10;
 
+/** Statuses that were sent on the socket itself. */
+const statuses = new WeakMap<Socket, number>();
+
+/** The status that `answerClientError` sent on a connection, if it did; it closed the connection then. */
+export const statusOnSocket = (socket: Socket): number | undefined => statuses.get(socket);
+
 /**
  * Answers, on the socket itself, what never became a request: malformed HTTP, headers that are too large, or a request
  * that did not arrive in time.
@@ -23,6 +29,7 @@ export function answerClientError(error: ClientError, socket: Socket): { problem
     return undefined;
   }
   const problem = toProblem(error);
+  statuses.set(socket, problem.status);
   const id = randomUUID();
   const body = JSON.stringify(problem.toDocument(id));
   const head = [

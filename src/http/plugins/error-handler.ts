@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem, type ProblemCode } from '../../common/errors.js';
+import { observeReply } from './request-scope.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 
 const FRAMEWORK_CODES: Record<string, ProblemCode> = {
@@ -47,13 +48,11 @@ function recordMethods(app: FastifyInstance): (path: string) => string[] {
   return (path) => [...new Set(routes.flatMap(({ pattern, methods }) => (pattern.test(path) ? methods : [])).sort())];
 }
 
-/** Answers, and logs, an error that the framework raises before the hooks of a request run. */
+/** Answers an error that the framework raises before the hooks of a request run, and instead of them. */
 export const answerFrameworkError = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
-  const problem = toProblem(error);
-  const { method, url, ip: client } = request;
-  request.log.info({ method, path: url.split('?')[0], status: problem.status, client }, 'request');
+  observeReply(request, reply);
   for (const [name, value] of SECURITY_HEADERS) reply.header(name, value);
-  send(problem, request, reply);
+  send(toProblem(error), request, reply);
 };
 
 function send(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {

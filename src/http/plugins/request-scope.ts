@@ -1,13 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from '../../common/errors.js';
 import { FORWARDED_HEADER, MODEL_HEADER } from '../../common/headers.js';
 import type { CallContext } from '../../embedding/call-context.js';
 import { UploadScope } from '../../inputs/upload-scope.js';
+import type { Outcome } from '../../observability/metrics.js';
+import { type RequestSpan, readTrace, type TraceHeaders, traceIdOf } from '../../observability/trace.js';
 import type { ModelRegistry } from '../../serving/model-registry.js';
 import type { ServedModel } from '../../serving/served-model.js';
+import { statusOnSocket } from './client-error.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 
 declare module 'fastify' {
@@ -31,6 +35,10 @@ export class RequestScope implements CallContext {
    */
   readonly signal: AbortSignal;
   readonly forwarded: boolean;
+  /** The trace that the request belongs to, for requests to other services. */
+  readonly trace: TraceHeaders | undefined;
+  /** Present while traces are sent. */
+  readonly span: RequestSpan | undefined;
   readonly record: CallContext['record'];
   /** `name@revision` of the model that answers. */
   model: string | undefined;
@@ -40,12 +48,16 @@ export class RequestScope implements CallContext {
 
   constructor(request: FastifyRequest, reply: FastifyReply) {
     const controller = new AbortController();
-    const { config, models, metrics } = request.server.service;
+    const { config, models, metrics, tracing } = request.server.service;
     this.reply = reply.raw;
     this.models = models;
     this.uploads = new UploadScope(config.MAX_UPLOAD_MB * 1e6);
     this.signal = controller.signal;
     this.forwarded = request.headers[FORWARDED_HEADER] !== undefined;
+    const parent = request.headers.traceparent === undefined ? undefined : readTrace(request.headers);
+    this.span = tracing?.startRequest(describe(request), parent);
+    this.trace = this.span?.headers ?? parent;
+    if (this.trace !== undefined) request.log = request.log.child({ trace_id: traceIdOf(this.trace) });
     // Every text of a request with many listens to this one signal.
     setMaxListeners(0, controller.signal);
     reply.raw.once('close', () => {
@@ -53,9 +65,10 @@ export class RequestScope implements CallContext {
       this.uploads.close();
     });
     const { stageSeconds } = metrics;
-    this.record = (stage, modality, seconds, model) => {
+    this.record = (stage, modality, seconds, model, endedAgo = 0) => {
       stageSeconds.observe({ stage, modality, model }, seconds);
       this.stages.set(stage, (this.stages.get(stage) ?? 0) + seconds);
+      this.span?.addStage({ stage, modality, seconds, model, endedAgo });
     };
   }
 
@@ -80,15 +93,25 @@ export class RequestScope implements CallContext {
   }
 }
 
+const describe = (request: FastifyRequest) => ({
+  method: request.method,
+  path: pathOf(request),
+  scheme: request.protocol,
+  clientAddress: request.ip,
+  userAgent: request.headers['user-agent'],
+  requestId: request.id,
+});
+
 /** Gives every request its scope, the headers of its reply, its metrics and its log line. */
 export function openRequestScopes(app: FastifyInstance): void {
-  const { metrics, lifecycle } = app.service;
+  const { lifecycle } = app.service;
   // Declared before it is set, so that all request objects have one shape.
   app.decorateRequest('scope');
   app.decorate('incoming', new Map());
 
   app.addHook('onRequest', async (request, reply) => {
     request.scope = new RequestScope(request, reply);
+    observeReply(request, reply);
     app.incoming.set(request.raw, reply.raw);
     reply.raw.once('close', () => {
       if (request.raw.complete) app.incoming.delete(request.raw);
@@ -115,19 +138,77 @@ export function openRequestScopes(app: FastifyInstance): void {
     if (timing !== undefined) reply.header('server-timing', timing);
   });
 
-  app.addHook('onResponse', async (request, reply) => {
-    const route = request.routeOptions.url ?? 'none';
-    const labels = { method: request.method, route, status: String(reply.statusCode) };
-    metrics.requestSeconds.observe(labels, reply.elapsedTime / 1000);
-    request.log.info(logLine(request, reply), 'request');
+  app.addHook('onRoute', ({ method, url, schema }) => {
+    const { response = {}, hide = false } = (schema ?? {}) as { response?: object; hide?: boolean };
+    const successes = Object.keys(response).filter((status) => status.startsWith('2'));
+    if (!hide && method !== 'HEAD') app.service.metrics.startRoute(String(method), url, successes);
   });
 }
 
-function logLine(request: FastifyRequest, reply: FastifyReply): Record<string, unknown> {
+/** Of probes and scrapes, which would be most of the log. */
+const QUIET_ROUTES = new Set(['/health', '/livez', '/readyz', '/metrics']);
+/** The status of a reply that the client did not wait for, in metrics and the log. */
+const CLIENT_CLOSED = 499;
+/** A client that gives up sooner has not lost its patience: it has changed its mind. */
+const PATIENCE_MS = 1000;
+
+/** Counts and logs a request when it ends, also one that is refused before its handler or whose client disconnects. */
+export function observeReply(request: FastifyRequest, reply: FastifyReply): void {
+  reply.raw.once('close', () => {
+    const { metrics } = request.server.service;
+    const { url: route } = request.routeOptions;
+    const { status, outcome } = endOf(request, reply);
+    const { method, scope } = request;
+    metrics.requestSeconds.observe(
+      { method, route: route ?? 'none', status: String(status) },
+      reply.elapsedTime / 1000,
+    );
+    metrics.requests.inc({ method, route: route ?? 'none', outcome });
+    scope?.span?.end({ route, status, model: scope.model });
+    const level = QUIET_ROUTES.has(route ?? '') ? 'debug' : 'info';
+    request.log[level](logLine(request, reply, status), 'request');
+  });
+}
+
+function endOf(request: FastifyRequest, reply: FastifyReply): { status: number; outcome: Outcome } {
+  if (reply.raw.writableFinished && reply.statusCode !== CLIENT_CLOSED) return withOutcome(reply.statusCode);
+  const answered = statusOnSocket(request.raw.socket);
+  if (answered !== undefined) return withOutcome(answered);
+  const waited = request.raw.complete && reply.elapsedTime >= PATIENCE_MS;
+  return { status: CLIENT_CLOSED, outcome: waited ? 'abandoned' : 'aborted' };
+}
+
+const withOutcome = (status: number): { status: number; outcome: Outcome } => ({
+  status,
+  outcome: status < 400 ? 'ok' : status < 500 ? 'invalid' : 'failed',
+});
+
+function logLine(request: FastifyRequest, reply: FastifyReply, status: number): Record<string, unknown> {
+  const { method, ip, scope, keyId, routeOptions } = request;
   return {
-    method: request.method,
-    path: request.url.split('?')[0],
-    status: reply.statusCode,
+    method,
+    path: pathOf(request),
+    route: routeOptions.url,
+    status,
+    // What a client received that did not wait for the rest.
+    ...(status !== reply.statusCode && reply.raw.headersSent ? { sent_status: reply.statusCode } : {}),
     ms: Math.round(reply.elapsedTime * 100) / 100,
+    ...bytesOf(request.raw.socket),
+    client: ip,
+    key: keyId,
+    model: scope?.model,
   };
+}
+
+const pathOf = ({ url }: FastifyRequest): string => url.split('?', 1)[0] ?? '';
+
+/** Bytes that a connection had received and sent when its last request ended. */
+const counted = new WeakMap<Socket, { read: number; written: number }>();
+
+/** What has passed over a connection since its last request: heads and bodies, whole or not. */
+function bytesOf(socket: Socket): { bytes_in: number; bytes_out: number } {
+  const { read, written } = counted.get(socket) ?? { read: 0, written: 0 };
+  const { bytesRead, bytesWritten } = socket;
+  counted.set(socket, { read: bytesRead, written: bytesWritten });
+  return { bytes_in: bytesRead - read, bytes_out: bytesWritten - written };
 }

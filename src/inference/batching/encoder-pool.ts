@@ -101,7 +101,7 @@ export class EncoderPool<Input> implements Encoder {
     const prepared = this.family.prepare(parts, role);
     record('serialise', modality, (performance.now() - start) / 1000);
     const { vector, count, queueSeconds, inferenceSeconds } = await this.enqueue(prepared, signal);
-    record('queue', modality, queueSeconds);
+    record('queue', modality, queueSeconds, inferenceSeconds);
     record('inference', modality, inferenceSeconds);
     const { textLength, patchCount, truncated } = prepared;
     return { vector, ...(count ?? { tokens: textLength + patchCount, truncated }) };

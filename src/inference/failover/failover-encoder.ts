@@ -89,6 +89,7 @@ export class FailoverEncoder implements Encoder {
       } catch (error) {
         target.reportFailure(error, encoder);
         if (this.closing || !isTargetFault(error)) throw error;
+        this.options.metrics.countDeviceFailure(target.device);
         failure ??= error;
       }
     }

@@ -2,6 +2,7 @@ import { clientClosed, Problem } from '../../common/errors.js';
 import { FORWARDED_HEADER } from '../../common/headers.js';
 import { retry } from '../../lib/async/retry.js';
 import { Semaphore } from '../../lib/async/semaphore.js';
+import type { TraceHeaders } from '../../observability/trace.js';
 import { TargetError } from '../failover/target.js';
 
 export interface RemoteClientOptions {
@@ -13,6 +14,14 @@ export interface RemoteClientOptions {
   timeoutMs: number;
   /** Inputs that may wait for a connection; more are refused with `overloaded`. */
   maxQueue: number;
+}
+
+/** The request that an upstream is called for. */
+export interface RemoteCall {
+  /** Aborted when nobody waits for the reply any more. */
+  signal: AbortSignal;
+  /** The trace that the call belongs to. */
+  trace?: TraceHeaders | undefined;
 }
 
 export interface RemoteReply {
@@ -55,7 +64,7 @@ export class RemoteClient {
    * Posts a form or, as JSON, an object.
    * @throws Problem `overloaded`, `client_closed`; TargetError when the upstream does not reply
    */
-  async post(path: string, body: FormData | object, signal: AbortSignal): Promise<RemoteReply> {
+  async post(path: string, body: FormData | object, { signal, trace }: RemoteCall): Promise<RemoteReply> {
     if (this.waiting >= this.options.maxQueue)
       throw new Problem('overloaded', `${this.waiting} inputs wait for the upstream already. Try again later.`, {
         retry_after_seconds: 1,
@@ -64,7 +73,7 @@ export class RemoteClient {
     const init: RequestInit = {
       method: 'POST',
       body: isForm ? body : JSON.stringify(body),
-      headers: isForm ? {} : { 'content-type': 'application/json' },
+      headers: { ...trace, ...(isForm ? {} : { 'content-type': 'application/json' }) },
     };
     this.waiting++;
     try {

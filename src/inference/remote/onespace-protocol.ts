@@ -4,7 +4,7 @@ import { MODEL_HEADER } from '../../common/headers.js';
 import { toPng } from '../../media/encode.js';
 import type { EncodedInput, MediaPart, Part, Role } from '../encoder.js';
 import { TargetError } from '../failover/target.js';
-import type { RemoteClient } from './client.js';
+import type { RemoteCall, RemoteClient } from './client.js';
 import { bodyOf, type Protocol, toVector } from './protocol.js';
 
 export interface OnespaceOptions {
@@ -36,7 +36,7 @@ export class OnespaceProtocol implements Protocol {
     return undefined;
   }
 
-  async embed(parts: readonly Part[], role: Role, signal: AbortSignal): Promise<EncodedInput> {
+  async embed(parts: readonly Part[], role: Role, call: RemoteCall): Promise<EncodedInput> {
     const { id, dim } = this.options;
     const form = new FormData();
     form.set('model', id);
@@ -45,7 +45,7 @@ export class OnespaceProtocol implements Protocol {
       if ('text' in part) form.append('text', part.text);
       else form.append('file', await fileOf(part));
     }
-    const reply = await this.client.post('/embed', form, signal);
+    const reply = await this.client.post('/embed', form, call);
     const { embedding, tokens, truncated } = bodyOf(Embedded, reply);
     const from = reply.headers.get(MODEL_HEADER);
     if (from !== id) throw new TargetError('the upstream runs another model', `${from} and not ${id}`);

@@ -2,7 +2,7 @@ import { Type } from 'typebox';
 import { toPng } from '../../media/encode.js';
 import type { LocalManifest } from '../../models/manifest.js';
 import type { EncodedInput, MediaPart, Part, Role } from '../encoder.js';
-import type { RemoteClient } from './client.js';
+import type { RemoteCall, RemoteClient } from './client.js';
 import type { Capability } from './probes.js';
 import { bodyOf, type Protocol, toVector } from './protocol.js';
 
@@ -31,14 +31,14 @@ export class OpenAiProtocol implements Protocol {
     return 'the upstream is not verified to embed such an input as this model does';
   }
 
-  async embed(parts: readonly Part[], role: Role, signal: AbortSignal): Promise<EncodedInput> {
+  async embed(parts: readonly Part[], role: Role, call: RemoteCall): Promise<EncodedInput> {
     const [first, ...rest] = parts;
     const isText = first !== undefined && 'text' in first && rest.length === 0;
     const input = isText
       ? { input: [this.prompted(first.text, role)] }
       : { messages: [{ role: 'user', content: await Promise.all(parts.map(toContent)) }] };
     const body = { model: this.model, encoding_format: 'float', ...input };
-    const { data, usage } = bodyOf(Embeddings, await this.client.post('/v1/embeddings', body, signal));
+    const { data, usage } = bodyOf(Embeddings, await this.client.post('/v1/embeddings', body, call));
     const vector = toVector(data[0]?.embedding ?? [], this.manifest.dim);
     return { vector, tokens: usage?.prompt_tokens ?? 0, truncated: false };
   }

@@ -4,7 +4,7 @@ import { Problem, type ProblemCode } from '../../common/errors.js';
 import { toUnitVector } from '../../common/vector.js';
 import type { EncodedInput, Part, Role } from '../encoder.js';
 import { TargetError } from '../failover/target.js';
-import type { RemoteReply } from './client.js';
+import type { RemoteCall, RemoteReply } from './client.js';
 
 /** How one kind of server is asked for the vector of an input. */
 export interface Protocol {
@@ -13,7 +13,7 @@ export interface Protocol {
   /** Why the upstream cannot embed these parts; undefined when it can. */
   refusal(parts: readonly Part[]): string | undefined;
   /** @throws Problem that the caller receives; TargetError for a fault of the upstream */
-  embed(parts: readonly Part[], role: Role, signal: AbortSignal): Promise<EncodedInput>;
+  embed(parts: readonly Part[], role: Role, call: RemoteCall): Promise<EncodedInput>;
 }
 
 /** Codes with which any service refuses an input: the caller receives them as if this service had refused it. */

@@ -76,12 +76,12 @@ export class RemoteEncoder implements Encoder {
     return new RemoteEncoder(protocol, verify);
   }
 
-  async encode(parts: readonly Part[], { modality, role, signal, record }: EncodeOptions): Promise<EncodedInput> {
+  async encode(parts: readonly Part[], { modality, role, record, ...call }: EncodeOptions): Promise<EncodedInput> {
     await this.keepVerified();
     const refusal = this.protocol.refusal(parts);
     if (refusal !== undefined) throw cannotForward(refusal);
     const start = performance.now();
-    const encoded = await this.protocol.embed(parts, role, signal);
+    const encoded = await this.protocol.embed(parts, role, call);
     record('replica', modality, (performance.now() - start) / 1000);
     return encoded;
   }
@@ -141,7 +141,9 @@ async function verifiedCapabilities(
 /** NaN for a probe that the upstream refuses. @throws when the upstream does not reply */
 async function cosineOf(protocol: Protocol, probe: Probe, own: Float32Array): Promise<number> {
   try {
-    const { vector } = await protocol.embed(probe.parts, probe.role, AbortSignal.timeout(PROBE_TIMEOUT_MS));
+    const { vector } = await protocol.embed(probe.parts, probe.role, {
+      signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
+    });
     return innerProduct(own, vector, 0);
   } catch (error) {
     if (error instanceof Problem && error.code !== 'overloaded') return Number.NaN;

@@ -48,7 +48,7 @@ export class Engine {
   readonly #reads = new Set<Promise<unknown>>();
 
   private constructor({ events, log, ...options }: EngineOptions, lock: DirectoryLock, recovered: Recovered) {
-    const { collection, generation, snapshotGeneration, walBytes } = recovered;
+    const { collection, generation, snapshotGeneration, snapshotAtMs, walBytes } = recovered;
     this.#lock = lock;
     this.#collection = collection;
     this.#onReleased = events.onReleased;
@@ -75,9 +75,11 @@ export class Engine {
       groupCommit: this.#groupCommit,
       generation,
       snapshotGeneration,
+      snapshotAtMs,
       walBytes,
       fence: () => lock.assertHeld(),
       log,
+      onJournal: events.onJournal,
       onSnapshot: events.onSnapshot,
       onInstalled: (snapshotDir) => this.#indexBuilder?.build(snapshotDir),
     });

@@ -8,7 +8,7 @@ import type { IndexEvents } from '../events.js';
 import type { ModelBinding } from '../vector-store.js';
 import { NewerFormatError } from './newer-format.js';
 import { Collection } from './segment/collection.js';
-import { isLeftover, layout, parseName } from './snapshot/layout.js';
+import { isLeftover, layout, parseName, snapshotLayout } from './snapshot/layout.js';
 import { loadSnapshot } from './snapshot/reader.js';
 import { readWal, WriteAheadLog } from './wal/wal.js';
 
@@ -22,6 +22,8 @@ export interface Recovered {
   generation: number;
   /** Of the snapshot served from; 0 where there is none. */
   snapshotGeneration: number;
+  /** When that snapshot was written, in ms since 1970; undefined where there is none. */
+  snapshotAtMs: number | undefined;
   /** Write-ahead log bytes that no snapshot holds yet. */
   walBytes: number;
 }
@@ -103,7 +105,13 @@ async function replay(
     walBytes += end.bytes;
   }
   const wal = await WriteAheadLog.resume(layout(dir).wal(newest), end);
-  return { collection, wal, generation: newest, snapshotGeneration, walBytes };
+  const snapshotAtMs = await snapshotTime(dir, snapshotGeneration);
+  return { collection, wal, generation: newest, snapshotGeneration, snapshotAtMs, walBytes };
+}
+
+async function snapshotTime(dir: string, generation: number): Promise<number | undefined> {
+  if (generation === 0) return undefined;
+  return (await stat(snapshotLayout(layout(dir).snapshot(generation)).manifest)).mtimeMs;
 }
 
 /** Counts bytes, and reports each whole percent of their total once. */

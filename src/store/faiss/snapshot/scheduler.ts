@@ -29,6 +29,9 @@ export interface SnapshotSchedulerOptions {
   /** Rejects when this process is no longer the one that may write. */
   fence: () => Promise<void>;
   log: Logger;
+  /** When the snapshot served from was written, in ms since 1970; undefined where there is none. */
+  snapshotAtMs: number | undefined;
+  onJournal: IndexEvents['onJournal'];
   onSnapshot: IndexEvents['onSnapshot'];
   /** Receives the folder of each snapshot that is served from now on. */
   onInstalled: (snapshotDir: string) => void;
@@ -40,6 +43,7 @@ export class SnapshotScheduler {
   #generation: number;
   #snapshotGeneration: number;
   #walBytes: number;
+  #snapshotAtMs: number | undefined;
   /** After a failed snapshot: no other one before the write-ahead log has grown to this. */
   #retryBytes = 0;
   #running: Promise<void> | undefined;
@@ -49,6 +53,8 @@ export class SnapshotScheduler {
     this.#generation = options.generation;
     this.#snapshotGeneration = options.snapshotGeneration;
     this.#walBytes = options.walBytes;
+    this.#snapshotAtMs = options.snapshotAtMs;
+    this.#reportJournal();
   }
 
   /** Folder of the snapshot served from, where there is one. */
@@ -59,18 +65,29 @@ export class SnapshotScheduler {
   /** Counts the bytes of a commit. */
   committed(bytes: number): void {
     this.#walBytes += bytes;
+    this.#reportJournal();
     this.snapshotIfDue();
   }
 
   snapshotIfDue(): void {
     if (this.#running !== undefined || this.#walBytes < this.#retryBytes) return;
-    const { collection, snapshotBytes } = this.#options;
-    const storedBytes = collection.size * 4 * collection.dim;
-    const isWalLong = this.#walBytes > Math.max(snapshotBytes, storedBytes / 2);
+    const { collection } = this.#options;
+    const isWalLong = this.#walBytes > this.#dueBytes;
     const hasManyTombstones = Object.values(collection.segments).some(
       ({ tombstones, ids }) => tombstones > TOMBSTONES_MIN && tombstones > ids.length / 4,
     );
     if (isWalLong || hasManyTombstones) void this.snapshot();
+  }
+
+  /** Write-ahead log bytes above which a snapshot is due. */
+  get #dueBytes(): number {
+    const { collection, snapshotBytes } = this.#options;
+    return Math.max(snapshotBytes, (collection.size * 4 * collection.dim) / 2);
+  }
+
+  #reportJournal(): void {
+    const [bytes, dueBytes, snapshotAtMs] = [this.#walBytes, this.#dueBytes, this.#snapshotAtMs];
+    this.#options.onJournal?.({ bytes, dueBytes, snapshotAtMs });
   }
 
   /** Takes a snapshot now, whether or not one is due. Resolves when it is done or has failed. */
@@ -125,6 +142,8 @@ export class SnapshotScheduler {
       await this.#removeBefore(this.#snapshotGeneration, generation);
       this.#snapshotGeneration = generation;
       this.#walBytes -= coveredBytes;
+      this.#snapshotAtMs = Date.now();
+      this.#reportJournal();
       this.#retryBytes = 0;
       onInstalled(snapshotDir);
       const durationMs = performance.now() - startedMs;

@@ -61,6 +61,7 @@ async function open({ store, argument }: Extract<Request, { method: 'open' }>): 
     ...argument,
     log: { info: log('info'), warn: log('warn'), error: log('error') },
     events: {
+      onJournal: event('onJournal'),
       onSearchBatch: event('onSearchBatch'),
       onCommit: event('onCommit'),
       onSnapshot: event('onSnapshot'),
