@@ -12,6 +12,9 @@ export const requestTimeout = () => new Problem('request_timeout', 'The request 
 /** A flood of broken requests must not fill the disk; the next line says how many were left out. */
 const MAX_LINES_PER_SECOND = 10;
 
+/** Node's code for a connection that the client closed in the middle of a request: it hardly reads the reply. */
+const CUT_OFF = 'HPE_INVALID_EOF_STATE';
+
 /** Statuses that were sent on the socket itself. */
 const statuses = new WeakMap<Socket, number>();
 
@@ -29,7 +32,7 @@ export function answerClientError(error: ClientError, socket: Socket): { problem
     return undefined;
   }
   const problem = toProblem(error);
-  statuses.set(socket, problem.status);
+  if (error.code !== CUT_OFF) statuses.set(socket, problem.status);
   const id = randomUUID();
   const body = JSON.stringify(problem.toDocument(id));
   const head = [

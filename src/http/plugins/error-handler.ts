@@ -56,7 +56,8 @@ export const answerFrameworkError = (error: FastifyError, request: FastifyReques
 };
 
 function send(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  if (problem.status >= 500) request.log.error({ err: problem.cause ?? problem }, problem.message);
+  const isHeard = request.scope?.signal.aborted !== true;
+  if (problem.status >= 500 && isHeard) request.log.error({ err: problem.cause ?? problem }, problem.message);
   const { retry_after_seconds: retryAfterSeconds } = problem.extensions;
   reply.header('x-request-id', request.id);
   if (problem.status === 503 || retryAfterSeconds !== undefined)

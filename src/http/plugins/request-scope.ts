@@ -154,6 +154,8 @@ const PATIENCE_MS = 1000;
 
 /** Counts and logs a request when it ends, also one that is refused before its handler or whose client disconnects. */
 export function observeReply(request: FastifyRequest, reply: FastifyReply): void {
+  // A connection that is closed has no address any more.
+  const client = request.ip;
   reply.raw.once('close', () => {
     const { metrics } = request.server.service;
     const { url: route } = request.routeOptions;
@@ -166,7 +168,7 @@ export function observeReply(request: FastifyRequest, reply: FastifyReply): void
     metrics.requests.inc({ method, route: route ?? 'none', outcome });
     scope?.span?.end({ route, status, model: scope.model });
     const level = QUIET_ROUTES.has(route ?? '') ? 'debug' : 'info';
-    request.log[level](logLine(request, reply, status), 'request');
+    request.log[level]({ ...logLine(request, reply, status), client }, 'request');
   });
 }
 
@@ -184,7 +186,7 @@ const withOutcome = (status: number): { status: number; outcome: Outcome } => ({
 });
 
 function logLine(request: FastifyRequest, reply: FastifyReply, status: number): Record<string, unknown> {
-  const { method, ip, scope, keyId, routeOptions } = request;
+  const { method, scope, keyId, routeOptions } = request;
   return {
     method,
     path: pathOf(request),
@@ -194,7 +196,6 @@ function logLine(request: FastifyRequest, reply: FastifyReply, status: number): 
     ...(status !== reply.statusCode && reply.raw.headersSent ? { sent_status: reply.statusCode } : {}),
     ms: Math.round(reply.elapsedTime * 100) / 100,
     ...bytesOf(request.raw.socket),
-    client: ip,
     key: keyId,
     model: scope?.model,
   };
