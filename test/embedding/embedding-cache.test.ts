@@ -20,7 +20,7 @@ describe('EmbeddingCache', () => {
     const compute = async () => `value ${++computed}`;
     expect(await cache.get('a', compute)).toBe('value 1');
     expect(await cache.get('a', compute)).toBe('value 1');
-    expect(await lookups(counts)).toEqual({ miss: 1, hit: 1 });
+    expect(await lookups(counts)).toEqual({ hit: 1, disk_hit: 0, shared: 0, miss: 1 });
   });
 
   it('evicts the least recently used entry when it is full', async () => {
@@ -45,7 +45,7 @@ describe('EmbeddingCache', () => {
     };
     expect(await Promise.all([cache.get('a', compute), cache.get('a', compute)])).toEqual([1, 1]);
     expect(await cache.get('a', compute)).toBe(2);
-    expect(await lookups(counts)).toEqual({ miss: 2, shared: 1 });
+    expect(await lookups(counts)).toEqual({ hit: 0, disk_hit: 0, shared: 1, miss: 2 });
   });
 
   it('aborts a computation only when all its callers have disconnected', async () => {
@@ -89,7 +89,7 @@ describe('EmbeddingCache', () => {
     // The second call arrives while the disk is read.
     expect(await Promise.all([cache.get('a', never), cache.get('a', never)])).toEqual([embedding, embedding]);
     expect(await cache.get('a', never)).toEqual(embedding);
-    expect(await lookups(counts)).toEqual({ disk_hit: 1, shared: 1, hit: 1 });
+    expect(await lookups(counts)).toEqual({ hit: 1, disk_hit: 1, shared: 1, miss: 0 });
     await disk.close();
     await rm(folder, { recursive: true });
   });
