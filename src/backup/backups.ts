@@ -3,7 +3,7 @@ import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { Problem } from '../common/errors.js';
 import type { Config } from '../config.js';
-import { ensureDir, errorCode, syncDir, writeFileAtomically } from '../lib/fs.js';
+import { errorCode, makeDir, syncDir, writeFileAtomically } from '../lib/fs.js';
 import { StateFile } from '../rollout/state-file.js';
 import { writeProblem } from '../store/disk-errors.js';
 import type { BackupFile, VectorStore } from '../store/vector-store.js';
@@ -80,7 +80,7 @@ export class Backups {
         `The name of a backup has letters, digits, ".", "_" and "-"; not "${name}".`,
       );
     const target = path.join(this.folder, name);
-    await ensureDir(this.folder);
+    await makeDir(this.folder);
     if (await exists(target)) throw new Problem('conflict', `There is already a backup "${name}".`);
     await this.removeLeftovers();
     const temporary = `${target}${TEMPORARY}`;

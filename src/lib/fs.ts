@@ -12,10 +12,26 @@ export async function syncDir(dir: string): Promise<void> {
   }
 }
 
-/** Creates the folder, and its name in the folder above, durably. */
-export async function ensureDir(dir: string): Promise<void> {
-  const created = await mkdir(dir, { recursive: true });
-  if (created !== undefined) await syncDir(path.dirname(created));
+/**
+ * Makes the names of a folder and of every folder above it durable: some of them may have been created by a process
+ * that was killed before it synced them.
+ */
+export async function syncPath(dir: string): Promise<void> {
+  const above = path.dirname(dir);
+  if (above === dir) return;
+  await syncDir(above).catch((error: unknown) => {
+    // What this process may not even open was not created by it.
+    if (!['EACCES', 'EPERM'].includes(errorCode(error) ?? '')) throw error;
+  });
+  await syncPath(above);
+}
+
+/** Creates a folder, and those above it that are missing, and makes the name of each durable. */
+export async function makeDir(dir: string, mode?: number): Promise<void> {
+  const first = await mkdir(dir, { recursive: true, ...(mode === undefined ? {} : { mode }) });
+  if (first === undefined) return;
+  for (let made = path.resolve(dir); made.length >= first.length; made = path.dirname(made))
+    await syncDir(path.dirname(made));
 }
 
 /** Replaces a small file so that a crash leaves either the old or the new content, whole. */
@@ -57,6 +73,15 @@ export async function writeFully(handle: FileHandle, bytes: Uint8Array, position
   while (written < bytes.byteLength) {
     const { bytesWritten } = await handle.write(bytes, written, bytes.byteLength - written, position + written);
     written += bytesWritten;
+  }
+}
+
+/** Fills a buffer: one `read` may read less. @throws Error where the file ends before that */
+export async function readFully(handle: FileHandle, buffer: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < buffer.byteLength; ) {
+    const { bytesRead } = await handle.read(buffer, done, buffer.byteLength - done, position + done);
+    if (bytesRead === 0) throw new Error(`a file that ends at byte ${position + done}`);
+    done += bytesRead;
   }
 }
 

@@ -1,8 +1,8 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
-import { errorCode, writeFileAtomically } from '../lib/fs.js';
+import { errorCode, makeDir, writeFileAtomically } from '../lib/fs.js';
 import { parseJson } from '../lib/parse-json.js';
 
 /** A model, and where its files are. */
@@ -68,7 +68,7 @@ export class StateFile {
 
   async write(state: RolloutState): Promise<void> {
     await this.fence();
-    await mkdir(this.folder, { recursive: true });
+    await makeDir(this.folder);
     await writeFileAtomically(this.file, toText(state));
   }
 

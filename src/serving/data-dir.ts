@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { type DirectoryLock, lockDirectory } from '../lib/directory-lock.js';
-import { ensureDir, errorCode } from '../lib/fs.js';
+import { errorCode, makeDir } from '../lib/fs.js';
 import { excludeOldHolders } from '../store/faiss/old-lock.js';
 
 /**
@@ -11,7 +11,7 @@ import { excludeOldHolders } from '../store/faiss/old-lock.js';
  */
 export async function lockDataDir(dataDir: string): Promise<DirectoryLock> {
   const dir = path.resolve(dataDir);
-  await ensureDir(dir);
+  await makeDir(dir);
   const lock = await lockDirectory(dir);
   try {
     await Promise.all((await indexFolders(dir)).map(excludeOldHolders));

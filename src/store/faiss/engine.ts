@@ -1,9 +1,9 @@
+import { mkdir } from 'node:fs/promises';
 import { Problem } from '../../common/errors.js';
 import { yieldToEventLoop } from '../../lib/async/event-loop.js';
 import { type DirectoryLock, lockDirectory } from '../../lib/directory-lock.js';
-import { ensureDir } from '../../lib/fs.js';
 import type { Logger } from '../../lib/logger.js';
-import { openProblem, writeProblem } from '../disk-errors.js';
+import { openProblem, readProblem, writeProblem } from '../disk-errors.js';
 import type { IndexEvents } from '../events.js';
 import { LIMITS } from '../limits.js';
 import type { BackupFile, Counts, Filter } from '../vector-store.js';
@@ -62,6 +62,7 @@ export class Engine {
     this.#groupCommit = new GroupCommit({
       wal: recovered.wal,
       fence: () => lock.assertHeld(),
+      renewWal: () => this.#snapshots.rotateWal(),
       apply: (payload) => this.#apply(payload),
       onCommit: (commit) => {
         events.onCommit?.(commit);
@@ -90,14 +91,18 @@ export class Engine {
 
   /**
    * Locks the folder and recovers what it holds; a missing folder becomes an empty index.
+   * @param lockDir excludes other processes
    * @throws Problem `conflict` (open in another process), `index_model_mismatch`, `disk_full`
    * @throws Error when acknowledged writes cannot be read back
    */
-  static async open(options: EngineOptions): Promise<Engine> {
+  static async open(
+    options: EngineOptions,
+    lockDir: (dir: string) => Promise<DirectoryLock> = lockDirectory,
+  ): Promise<Engine> {
     let lock: DirectoryLock | undefined;
     try {
-      await ensureDir(options.dir);
-      lock = await lockDirectory(options.dir);
+      await mkdir(options.dir, { recursive: true });
+      lock = await lockDir(options.dir);
       await excludeOldHolders(options.dir);
       const startedMs = performance.now();
       const recovered = await recover(options.dir, options.binding, options.log, options.events.onReplay);
@@ -140,7 +145,7 @@ export class Engine {
   /** Deletes what matches once every earlier write has been applied; no later write is touched. */
   deleteWhere(filter: Filter): Promise<number> {
     const compiled = toCompiledFilter(filter);
-    return this.#groupCommit.writeFromState(async () => {
+    const write = this.#groupCommit.writeFromState(async () => {
       const ids: string[] = [];
       for (const segment of Object.values(this.#collection.segments)) {
         const bitmap = segment.filterBitmaps.refresh(segment, await segment.filterBitmaps.prepare(segment, compiled));
@@ -148,13 +153,18 @@ export class Engine {
       }
       return ids.length === 0 ? undefined : encodeDelete(ids);
     });
+    return this.#reading(write);
   }
 
   get(id: string): (SerializedItem & { vector: Float32Array }) | undefined {
     const found = this.#collection.find(id);
     if (found === undefined) return undefined;
-    const bytes = new Uint8Array(found.segment.vector(found.row));
-    return { ...found.segment.serialize(found.row), vector: new Float32Array(bytes.buffer) };
+    try {
+      const bytes = new Uint8Array(found.segment.vector(found.row));
+      return { ...found.segment.serialize(found.row), vector: new Float32Array(bytes.buffer) };
+    } catch (error) {
+      throw readProblem(error);
+    }
   }
 
   /** Examines a bounded number of items: a page may be short, and `next` then says where to continue. */
@@ -190,12 +200,19 @@ export class Engine {
     return this.#reading(this.#batcher.search(query));
   }
 
-  /** Registers a read that yields to the event loop: `close` keeps the files open until it is done. */
-  #reading<T>(read: Promise<T>): Promise<T> {
+  /**
+   * Registers work that yields to the event loop: `close` keeps the files open until it is done.
+   * @throws Problem `store_unavailable` where the disk cannot be read
+   */
+  async #reading<T>(read: Promise<T>): Promise<T> {
     this.#reads.add(read);
-    const done = () => void this.#reads.delete(read);
-    read.then(done, done);
-    return read;
+    try {
+      return await read;
+    } catch (error) {
+      throw readProblem(error);
+    } finally {
+      this.#reads.delete(read);
+    }
   }
 
   /** Takes a snapshot now, whether or not one is due. Resolves when it is done or has failed. */
@@ -224,11 +241,14 @@ export class Engine {
   /** Finishes the writes and reads it has received, then closes the files and releases the lock. */
   async close(): Promise<void> {
     await this.#groupCommit.idle();
-    await this.#snapshots.idle();
+    await this.#snapshots.stop();
     await this.#indexBuilder?.stop();
     await Promise.allSettled(this.#reads);
-    await this.#groupCommit.wal.close();
-    this.#collection.close();
-    await this.#lock.release();
+    try {
+      await this.#groupCommit.wal.close();
+      this.#collection.close();
+    } finally {
+      await this.#lock.release();
+    }
   }
 }

@@ -2,7 +2,7 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Problem } from '../../common/errors.js';
 import { assert } from '../../lib/assert.js';
-import { errorCode, syncDir, writeFileAtomically } from '../../lib/fs.js';
+import { errorCode, syncDir, syncPath, writeFileAtomically } from '../../lib/fs.js';
 import type { Logger } from '../../lib/logger.js';
 import type { IndexEvents } from '../events.js';
 import type { ModelBinding } from '../vector-store.js';
@@ -48,7 +48,15 @@ export async function recover(
   for (const generation of [...snapshots, 0]) {
     if (!isChain(logs, generation, newest)) continue;
     const start = await loadGeneration(dir, generation, binding.dim, log);
-    if (start !== undefined) return await replay(dir, start, generation, newest, log, onReplay);
+    if (start === undefined) continue;
+    try {
+      // A process that was killed may have left names that are not on the disk yet.
+      await syncDir(dir);
+      return await replay(dir, start, { generation, newest, snapshots }, log, onReplay);
+    } catch (error) {
+      start.collection.close();
+      throw error;
+    }
   }
   throw new Error(
     'index: no snapshot of the index can be read together with the write-ahead logs after it. Restore the folder from a backup; it has been left as it is.',
@@ -79,20 +87,23 @@ async function loadGeneration(dir: string, generation: number, dim: number, log:
 async function replay(
   dir: string,
   { collection, lastSequence }: Start,
-  snapshotGeneration: number,
-  newest: number,
+  { generation: first, newest, snapshots }: { generation: number; newest: number; snapshots: readonly number[] },
   log: Logger,
   onReplay: IndexEvents['onReplay'] = () => {},
 ): Promise<Recovered> {
+  const lastWritten = await lastWrittenWal(dir, first, newest);
   let end = { bytes: 0, sequence: lastSequence };
   let walBytes = 0;
   let totalBytes = 0;
-  for (let generation = snapshotGeneration; generation <= newest; generation++)
+  for (let generation = first; generation <= newest; generation++)
     totalBytes += (await stat(layout(dir).wal(generation))).size;
   const report = reportPercents(totalBytes, onReplay);
-  for (let generation = snapshotGeneration; generation <= newest; generation++) {
-    const from = { lastSequence: end.sequence, newest: generation === newest };
-    const reading = await readWal(layout(dir).wal(generation), from, (payload) => {
+  for (let generation = first; ; generation++) {
+    const file = layout(dir).wal(generation);
+    // A snapshot after a log says that the log was complete.
+    const mayBeTorn = generation >= lastWritten && !snapshots.some((snapshot) => snapshot > generation);
+    const from = { lastSequence: end.sequence, mayBeTorn };
+    const reading = await readWal(file, from, (payload) => {
       collection.apply(payload);
       report(payload.length);
     });
@@ -103,10 +114,14 @@ async function replay(
       );
     end = reading.end;
     walBytes += end.bytes;
+    const wal = await WriteAheadLog.resume(file, end);
+    if (generation < newest) {
+      await wal.close();
+      continue;
+    }
+    const snapshotAtMs = await snapshotTime(dir, first);
+    return { collection, wal, generation: newest, snapshotGeneration: first, snapshotAtMs, walBytes };
   }
-  const wal = await WriteAheadLog.resume(layout(dir).wal(newest), end);
-  const snapshotAtMs = await snapshotTime(dir, snapshotGeneration);
-  return { collection, wal, generation: newest, snapshotGeneration, snapshotAtMs, walBytes };
 }
 
 async function snapshotTime(dir: string, generation: number): Promise<number | undefined> {
@@ -123,6 +138,13 @@ function reportPercents(total: number, onReplay: NonNullable<IndexEvents['onRepl
     if (percent > reported) onReplay({ ratio: percent / 100 });
     reported = percent;
   };
+}
+
+/** The newest log with a byte in it: those after it were created when it could not be left, and it was continued. */
+async function lastWrittenWal(dir: string, first: number, newest: number): Promise<number> {
+  for (let generation = newest; generation > first; generation--)
+    if ((await stat(layout(dir).wal(generation))).size > 0) return generation;
+  return first;
 }
 
 const isChain = (logs: readonly number[], from: number, to: number): boolean => {
@@ -188,5 +210,6 @@ async function createIndex(dir: string, binding: ModelBinding): Promise<void> {
   await rm(first, { force: true });
   await (await WriteAheadLog.create(first, 0)).close();
   await syncDir(dir);
+  await syncPath(dir);
   await writeFileAtomically(layout(dir).index, `${JSON.stringify({ format: FORMAT, ...binding })}\n`);
 }

@@ -1,9 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { copyFile, type FileHandle, link, mkdir, open, opendir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, type FileHandle, link, open, opendir, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Modality } from '../../common/modality.js';
 import { assert } from '../../lib/assert.js';
-import { errorCode, linkOrCopy, syncDir } from '../../lib/fs.js';
+import { errorCode, linkOrCopy, makeDir, syncDir } from '../../lib/fs.js';
 import type { Logger } from '../../lib/logger.js';
 import { writeProblem } from '../disk-errors.js';
 import type { Original, OriginalPart } from '../item.js';
@@ -72,6 +72,9 @@ export class BlobStore {
     const names = await readdir(this.#dir).catch(ignoreMissing);
     for (const name of names ?? []) if (name.endsWith(TEMPORARY)) await rm(path.join(this.#dir, name), { force: true });
     if (names === undefined) return;
+    // Folders that a process created which was killed before it synced their names.
+    await syncDir(this.#dir);
+    await syncDir(path.dirname(this.#dir));
     this.#sweeping = this.#sweep().catch((error: unknown) => {
       this.#options.logger.warn({ err: error }, 'index: kept files that no item refers to could not be deleted');
     });
@@ -156,7 +159,7 @@ export class BlobStore {
     const folders = ((await readdir(this.#dir).catch(ignoreMissing)) ?? []).filter((name) => FOLDER.test(name));
     for (const folder of folders) {
       const target = path.join(to, folder);
-      await mkdir(target, { recursive: true, mode: 0o700 });
+      await makeDir(target, 0o700);
       for await (const { name } of await opendir(path.join(this.#dir, folder))) {
         if (!isFileName(name)) continue;
         await linkOrCopy(this.pathOf(name), path.join(target, name));
@@ -222,7 +225,7 @@ export class BlobStore {
   async #write({ sha256, content }: FileSource): Promise<void> {
     const target = this.pathOf(sha256);
     if (await exists(target)) return;
-    await this.#makeFolder(path.dirname(target));
+    await makeDir(path.dirname(target), 0o700);
     const temporary = path.join(this.#dir, `${randomUUID()}${TEMPORARY}`);
     try {
       await writeDurably(temporary, content);
@@ -231,12 +234,6 @@ export class BlobStore {
     } finally {
       await rm(temporary, { force: true });
     }
-  }
-
-  async #makeFolder(dir: string): Promise<void> {
-    const created = await mkdir(dir, { recursive: true, mode: 0o700 });
-    if (created === undefined) return;
-    for (let at = dir; at.length >= created.length; at = path.dirname(at)) await syncDir(path.dirname(at));
   }
 
   async #sweep(): Promise<void> {

@@ -65,10 +65,10 @@ export class FlatIndex implements VectorIndex {
       this.#index.mergeFrom(part);
       return true;
     } catch {
-      // A full disk must not stop reads: adding by value needs no file.
+      // A disk that cannot be written must not stop reads: adding by value needs no file.
       return false;
     } finally {
-      rmSync(scratch, { force: true });
+      removeScratch(scratch);
     }
   }
 
@@ -91,6 +91,13 @@ export class FlatIndex implements VectorIndex {
       };
     });
   }
+}
+
+/** A file that stays is replaced by the next one, and deleted at the next start. */
+function removeScratch(scratch: string): void {
+  try {
+    rmSync(scratch, { force: true });
+  } catch {}
 }
 
 /**

@@ -13,7 +13,7 @@ import type { EncodedItem } from '../../validate.js';
 import type { Counts } from '../../vector-store.js';
 import { FlatIndex } from '../ann/flat-index.js';
 import type { LoadedSnapshot } from '../snapshot/reader.js';
-import type { CapturedCollection } from '../snapshot/writer.js';
+import type { CapturedCollection, CapturedSegment } from '../snapshot/writer.js';
 import { decodeOperations } from '../wal/record.js';
 import { Rows } from './rows.js';
 import { Segment } from './segment.js';
@@ -127,8 +127,15 @@ export class Collection {
   }
 
   #deleteRow({ segment, row }: ItemLocation): void {
-    if (!this.#references.isEmpty) this.#released.push(...this.#references.remove(segment.metadata(row)));
+    if (!this.#references.isEmpty) this.#releaseFiles(segment, row);
     segment.delete(row);
+  }
+
+  /** The write is durable, so it cannot fail any more: files of a row that cannot be read stay until the next start. */
+  #releaseFiles(segment: Segment, row: number): void {
+    try {
+      this.#released.push(...this.#references.remove(segment.metadata(row)));
+    } catch {}
   }
 
   /** Whether any item refers to a kept file. */
@@ -158,34 +165,55 @@ export class Collection {
   /**
    * Serves from a snapshot just written, and keeps what changed since it was captured. Rows written since are
    * copied in slices that yield to the event loop; the replacement itself is one synchronous step per segment.
+   * @throws the error of the disk; the segments before it are then served from the snapshot, the others as before
    */
   async install(captured: CapturedCollection, snapshots: Record<Modality, SnapshotRows>): Promise<void> {
-    for (const modality of MODALITIES) {
-      const segment = this.segments[modality];
-      const { ids, rows: old } = captured.segments[modality];
-      assert(old === segment.rows, 'a snapshot of rows that are no longer served');
-      const rows = new Rows(this.dim, snapshots[modality]);
-      let copied = ids.length;
-      for (; old.count - copied > SLICE_ROWS; copied += SLICE_ROWS) {
-        rows.appendFrom(old, copied, copied + SLICE_ROWS);
-        await yieldToEventLoop();
+    const waiting = new Set(Object.values(snapshots));
+    try {
+      for (const modality of MODALITIES) {
+        await this.#installSegment(this.segments[modality], captured.segments[modality], snapshots[modality]);
+        waiting.delete(snapshots[modality]);
       }
-      rows.appendFrom(old, copied, old.count);
-      this.#replaceRows(segment, ids, rows);
-      old.close();
+    } catch (error) {
+      for (const rows of waiting) rows.close();
+      throw error;
     }
   }
 
+  async #installSegment(
+    segment: Segment,
+    { ids: capturedIds, rows: old }: CapturedSegment,
+    snapshotRows: SnapshotRows,
+  ): Promise<void> {
+    assert(old === segment.rows, 'a snapshot of rows that are no longer served');
+    // FAISS knows rows by position: its index stays unless a row moves.
+    const index = capturedIds.includes(undefined)
+      ? FlatIndex.read(snapshotRows.files.vectors, this.dim, snapshotRows.count)
+      : undefined;
+    const rows = new Rows(this.dim, snapshotRows);
+    let copied = capturedIds.length;
+    for (; old.count - copied > SLICE_ROWS; copied += SLICE_ROWS) {
+      rows.appendFrom(old, copied, copied + SLICE_ROWS);
+      await yieldToEventLoop();
+    }
+    rows.appendFrom(old, copied, old.count);
+    this.#replaceRows(segment, capturedIds, rows, index);
+    old.close();
+  }
+
   /** Drops the tombstones of the captured state; rows deleted since then stay as tombstones. */
-  #replaceRows(segment: Segment, capturedIds: readonly (string | undefined)[], rows: Rows): void {
+  #replaceRows(
+    segment: Segment,
+    capturedIds: readonly (string | undefined)[],
+    rows: Rows,
+    index: FlatIndex | undefined,
+  ): void {
     const isKept = (row: number) => row >= capturedIds.length || capturedIds[row] !== undefined;
     const ids = segment.ids.filter((_, row) => isKept(row));
     assert(ids.length === rows.count, 'a snapshot with another number of rows than were captured');
-    // FAISS knows rows by position: its index stays unless a row moved.
-    const hasMoved = ids.length < segment.ids.length;
-    if (hasMoved && rows.snapshotRows !== undefined) {
+    if (index !== undefined) {
       segment.payloadIndex.reorder(Uint32Array.from([...segment.ids.keys()].filter(isKept)));
-      segment.replaceIndex(FlatIndex.read(rows.snapshotRows.files.vectors, this.dim, rows.snapshotCount));
+      segment.replaceIndex(index);
       ids.forEach((id, row) => {
         if (id !== undefined) this.#slots.set(id, toSlot(segment.modality, row));
       });

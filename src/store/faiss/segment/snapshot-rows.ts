@@ -31,7 +31,12 @@ export class SnapshotRows {
     readonly lineStarts: Float64Array,
   ) {
     this.#vectors = openSync(files.vectors, 'r');
-    this.#lines = openSync(files.lines, 'r');
+    try {
+      this.#lines = openSync(files.lines, 'r');
+    } catch (error) {
+      closeSync(this.#vectors);
+      throw error;
+    }
     this.#floats = new Float32Array(dim);
     this.#peeked = new Uint8Array(this.#floats.buffer);
   }

@@ -65,7 +65,7 @@ export async function readVerified(file: string, expected: Checksum, onChunk?: (
   try {
     const { size } = await handle.stat();
     assert(size === expected.bytes, `a snapshot file of ${size} bytes where ${expected.bytes} were written`);
-    const buffer = Buffer.alloc(CHUNK_BYTES);
+    const buffer = Buffer.allocUnsafe(Math.min(size, CHUNK_BYTES));
     let checksum = 0;
     for (let at = 0; at < size; ) {
       const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);

@@ -47,6 +47,7 @@ export class SnapshotScheduler {
   /** After a failed snapshot: no other one before the write-ahead log has grown to this. */
   #retryBytes = 0;
   #running: Promise<void> | undefined;
+  #isStopped = false;
 
   constructor(options: SnapshotSchedulerOptions) {
     this.#options = options;
@@ -90,10 +91,11 @@ export class SnapshotScheduler {
     this.#options.onJournal?.({ bytes, dueBytes, snapshotAtMs });
   }
 
-  /** Takes a snapshot now, whether or not one is due. Resolves when it is done or has failed. */
+  /** Takes a snapshot now, whether or not one is due. Resolves when it is done or has failed, or after `stop`. */
   async snapshot(): Promise<void> {
     // Several callers may wait for the same one: after it, only the first of them starts its own at once.
     while (this.#running !== undefined) await this.#running;
+    if (this.#isStopped) return;
     this.#running = this.#take().finally(() => {
       this.#running = undefined;
     });
@@ -123,6 +125,12 @@ export class SnapshotScheduler {
     await this.#running;
   }
 
+  /** Finishes the snapshot in progress, and takes no other one. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#running;
+  }
+
   /** Starts a new write-ahead log, writes what was before it as a snapshot, and serves from that. */
   async #take(): Promise<void> {
     const { dir, collection, groupCommit, fence, log, onSnapshot, onInstalled } = this.#options;
@@ -131,7 +139,7 @@ export class SnapshotScheduler {
     try {
       const { captured, coveredBytes } = await groupCommit.between(async () => {
         await fence();
-        await this.#rotateWal();
+        await this.rotateWal();
         const lastSequence = groupCommit.wal.end.sequence;
         return { captured: collection.capture(lastSequence), coveredBytes: this.#walBytes };
       });
@@ -164,14 +172,20 @@ export class SnapshotScheduler {
     await groupCommit.between(async () => {
       await fence();
       // An empty log stays: every backup of an index that nobody writes would add another.
-      if (groupCommit.wal.end.bytes > 0) await this.#rotateWal();
+      if (groupCommit.wal.end.bytes > 0) await this.rotateWal();
     });
     return copyIndex(dir, to, { snapshot: this.#snapshotGeneration, newestWal: this.#generation });
   }
 
-  async #rotateWal(): Promise<void> {
+  /**
+   * Continues in a new write-ahead log; to be called between two commits.
+   * @throws the error of the disk; the old log is then still the one to write to
+   */
+  async rotateWal(): Promise<void> {
     const { dir, groupCommit } = this.#options;
     const old = groupCommit.wal;
+    // A log that another one follows must end in its last acknowledged frame.
+    await old.cut();
     groupCommit.wal = await createWal(dir, this.#generation + 1, old.end.sequence);
     this.#generation += 1;
     await old.close();
@@ -190,14 +204,19 @@ export class SnapshotScheduler {
   }
 }
 
-/** Leaves no file behind when it fails: a newer write-ahead log says that the one before it is complete. */
+/**
+ * Creates a write-ahead log. Where it fails, an empty file may stay, which the next attempt replaces and a start
+ * accepts: the log before it is continued.
+ */
 async function createWal(dir: string, generation: number, lastSequence: number): Promise<WriteAheadLog> {
   const file = layout(dir).wal(generation);
+  await rm(file, { force: true });
+  const wal = await WriteAheadLog.create(file, lastSequence);
   try {
-    const wal = await WriteAheadLog.create(file, lastSequence);
     await syncDir(dir);
     return wal;
   } catch (error) {
+    await wal.close();
     await rm(file, { force: true });
     throw error;
   }

@@ -33,7 +33,8 @@ const RUN_ROWS = 256;
  * out: the n-th row that is not deleted becomes row n.
  * @returns the rows of the snapshot, to serve from
  * @param fence rejects when this process is no longer the one that may write
- * @throws the error of the disk, or of `fence`; no part of the snapshot then stays
+ * @throws the error of the disk, or of `fence`; then nothing of the snapshot stays, or all of it, which the next start
+ *   may use
  */
 export async function writeSnapshot(
   dir: string,
@@ -49,9 +50,23 @@ export async function writeSnapshot(
     await fence();
     await rename(temporary, dir);
     await syncDir(path.dirname(dir));
-    return forEachModality((modality) => openSnapshotRows(dir, modality, captured.dim, lineStarts[modality]));
+    return openAll(dir, captured.dim, lineStarts);
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function openAll(dir: string, dim: number, lineStarts: Record<Modality, Float64Array>): Record<Modality, SnapshotRows> {
+  const opened: SnapshotRows[] = [];
+  try {
+    return forEachModality((modality) => {
+      const rows = openSnapshotRows(dir, modality, dim, lineStarts[modality]);
+      opened.push(rows);
+      return rows;
+    });
+  } catch (error) {
+    for (const rows of opened) rows.close();
     throw error;
   }
 }

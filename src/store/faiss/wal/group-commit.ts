@@ -19,6 +19,8 @@ export interface GroupCommitOptions {
   wal: WriteAheadLog;
   /** Rejects when this process is no longer the one that may write. */
   fence: () => Promise<void>;
+  /** Continues in a new log: replaces `wal`. @throws the error of the disk */
+  renewWal: () => Promise<void>;
   /** Applies a durable payload to the state in memory. @returns the result of the write */
   apply: (payload: Uint8Array) => number;
   onCommit: (commit: { writes: number; bytes: number; durationMs: number }) => void;
@@ -31,14 +33,16 @@ export interface GroupCommitOptions {
 export class GroupCommit {
   wal: WriteAheadLog;
   readonly #fence: GroupCommitOptions['fence'];
+  readonly #renewWal: GroupCommitOptions['renewWal'];
   readonly #apply: GroupCommitOptions['apply'];
   readonly #onCommit: GroupCommitOptions['onCommit'];
   readonly #queue: (Entry | Barrier)[] = [];
   #draining: Promise<void> | undefined;
 
-  constructor({ wal, fence, apply, onCommit }: GroupCommitOptions) {
+  constructor({ wal, fence, renewWal, apply, onCommit }: GroupCommitOptions) {
     this.wal = wal;
     this.#fence = fence;
+    this.#renewWal = renewWal;
     this.#apply = apply;
     this.#onCommit = onCommit;
   }
@@ -112,6 +116,7 @@ export class GroupCommit {
     const startedMs = performance.now();
     try {
       await this.#fence();
+      if (this.wal.isSuspect) await this.#renewWal();
       await this.wal.append(group.map(({ payload }) => payload));
     } catch (error) {
       const problem = writeProblem(error);

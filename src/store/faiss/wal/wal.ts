@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { assert } from '../../../lib/assert.js';
-import { writeFully } from '../../../lib/fs.js';
+import { readFully, writeFully } from '../../../lib/fs.js';
 import { LIMITS } from '../../limits.js';
 import { NewerFormatError } from '../newer-format.js';
 
@@ -22,12 +22,19 @@ export interface WalEnd {
   sequence: number;
 }
 
-/** The writing end of a write-ahead log. One `append` at a time. */
+/**
+ * The writing end of a write-ahead log. One `append` at a time.
+ *
+ * A failed write is cut off again, at once or before the next write. A failed sync leaves it unknown which of the
+ * bytes written since the last sync are on the disk, and the next sync may succeed without them. So the log is cut
+ * back to its last acknowledged frame, and no frame is added to it any more: `isSuspect` calls for a new log.
+ */
 export class WriteAheadLog {
   #handle: FileHandle;
   #end: WalEnd;
-  /** Set when a failed write could not be rolled back: only recovery can tell what the file holds. */
-  #broken: unknown;
+  /** There may be bytes of a failed write after the end. */
+  #isTorn = false;
+  #hasFailedSync = false;
 
   private constructor(handle: FileHandle, end: WalEnd) {
     this.#handle = handle;
@@ -39,51 +46,74 @@ export class WriteAheadLog {
     return new WriteAheadLog(await open(file, 'wx'), { bytes: 0, sequence: lastSequence });
   }
 
-  /** Continues a log that was read to its end; a torn frame after that is cut off. */
+  /** Continues a log that was read to its end: cuts off a torn frame after that, and makes what was read durable. */
   static async resume(file: string, end: WalEnd): Promise<WriteAheadLog> {
-    const handle = await open(file, 'r+');
-    const { size } = await handle.stat();
-    assert(size >= end.bytes, 'a write-ahead log that shrank while it was opened');
-    if (size > end.bytes) {
-      await handle.truncate(end.bytes);
-      await handle.sync();
+    const wal = new WriteAheadLog(await open(file, 'r+'), end);
+    try {
+      const { size } = await wal.#handle.stat();
+      assert(size >= end.bytes, 'a write-ahead log that shrank while it was opened');
+      wal.#isTorn = size > end.bytes;
+      await wal.cut();
+      await wal.#handle.sync();
+    } catch (error) {
+      await wal.close();
+      throw error;
     }
-    return new WriteAheadLog(handle, end);
+    return wal;
   }
 
   get end(): Readonly<WalEnd> {
     return this.#end;
   }
 
+  /** A sync has failed since frames were written to it: the next frame belongs into a new log. */
+  get isSuspect(): boolean {
+    return this.#hasFailedSync && this.#end.bytes > 0;
+  }
+
   /**
    * Makes one frame durable.
-   * @throws the error of the disk; the log then ends where it ended before
+   * @throws the error of the disk; nothing of the frame is read back while this process runs
    */
   async append(payload: readonly Uint8Array[]): Promise<void> {
-    if (this.#broken !== undefined) throw this.#broken;
+    assert(!this.isSuspect, 'a frame for a write-ahead log that could not be synced');
+    await this.cut();
     const sequence = this.#end.sequence + 1;
     const frame = encodeFrame(sequence, payload);
+    this.#isTorn = true;
     try {
       await writeFully(this.#handle, frame, this.#end.bytes);
-      await this.#handle.datasync();
+      await this.#sync(() => this.#handle.datasync());
     } catch (error) {
-      await this.#rollBack();
+      // Where this fails too, the next write tries it again.
+      await this.cut().catch(() => {});
       throw error;
     }
+    this.#isTorn = false;
     this.#end = { bytes: this.#end.bytes + frame.length, sequence };
   }
 
-  async #rollBack(): Promise<void> {
-    try {
-      await this.#handle.truncate(this.#end.bytes);
-      await this.#handle.sync();
-    } catch (error) {
-      this.#broken = error;
-    }
+  /** Cuts off what a failed write left. @throws the error of the disk */
+  async cut(): Promise<void> {
+    if (!this.#isTorn) return;
+    await this.#handle.truncate(this.#end.bytes);
+    await this.#sync(() => this.#handle.sync());
+    this.#isTorn = false;
+    // Nothing that was acknowledged is in an empty log.
+    if (this.#end.bytes === 0) this.#hasFailedSync = false;
   }
 
   async close(): Promise<void> {
     await this.#handle.close();
+  }
+
+  async #sync(sync: () => Promise<void>): Promise<void> {
+    try {
+      await sync();
+    } catch (error) {
+      this.#hasFailedSync = true;
+      throw error;
+    }
   }
 }
 
@@ -116,12 +146,12 @@ export interface WalReading {
  * Reads a log, verifying every frame, and passes each payload on in order.
  *
  * @param lastSequence of the log or snapshot before it
- * @param newest only the newest log may end in a torn frame
+ * @param mayBeTorn whether it is the last log that was written to, which may end in a torn frame
  * @throws Error when an acknowledged frame is damaged
  */
 export async function readWal(
   file: string,
-  { lastSequence, newest }: { lastSequence: number; newest: boolean },
+  { lastSequence, mayBeTorn }: { lastSequence: number; mayBeTorn: boolean },
   onPayload: (payload: Buffer) => void,
 ): Promise<WalReading> {
   const handle = await open(file, 'r');
@@ -136,8 +166,11 @@ export async function readWal(
       end.sequence += 1;
     }
     const tornBytes = size - end.bytes;
-    if (tornBytes > 0) await assertKnownFormat(handle, end);
-    if (tornBytes > 0) await assertTorn(handle, size, end, newest);
+    if (tornBytes > 0) {
+      await assertKnownFormat(handle, end);
+      assert(mayBeTorn, `a closed write-ahead log is damaged at byte ${end.bytes}`);
+      await assertTorn(handle, size, end);
+    }
     return { end, tornBytes };
   } finally {
     await handle.close();
@@ -148,7 +181,7 @@ export async function readWal(
 async function readFrame(handle: FileHandle, size: number, end: WalEnd): Promise<Buffer | undefined> {
   if (size - end.bytes < HEAD_BYTES) return undefined;
   const head = Buffer.alloc(HEAD_BYTES);
-  await handle.read(head, 0, HEAD_BYTES, end.bytes);
+  await readFully(handle, head, end.bytes);
   const bytes = head.readUInt32LE(4);
   const isPlausible =
     head.readUInt32LE(0) === MAGIC &&
@@ -158,7 +191,7 @@ async function readFrame(handle: FileHandle, size: number, end: WalEnd): Promise
     head.readBigUInt64LE(8) === BigInt(end.sequence + 1);
   if (!isPlausible) return undefined;
   const frame = Buffer.allocUnsafe(HEAD_BYTES + bytes);
-  await handle.read(frame, 0, frame.length, end.bytes);
+  await readFully(handle, frame, end.bytes);
   return frame.readUInt32LE(16) === frameChecksum(frame) ? frame.subarray(HEAD_BYTES) : undefined;
 }
 
@@ -173,17 +206,18 @@ async function assertKnownFormat(handle: FileHandle, end: WalEnd): Promise<void>
 
 /**
  * Tells a torn end from damage in the middle: no frame follows a torn one, because the next frame is written only
- * after the last one is on the disk.
+ * after the last one is on the disk. Where a crash left older bytes of the disk, they may hold older frames.
  * @throws Error when acknowledged frames follow
  */
-async function assertTorn(handle: FileHandle, size: number, end: WalEnd, newest: boolean): Promise<void> {
-  assert(newest, `a closed write-ahead log is damaged at byte ${end.bytes}`);
+async function assertTorn(handle: FileHandle, size: number, end: WalEnd): Promise<void> {
+  const torn = end.sequence + 1;
   const rest = Buffer.alloc(Math.min(size - end.bytes, LIMITS.frameBytes + 2 * HEAD_BYTES));
-  await handle.read(rest, 0, rest.length, end.bytes);
+  await readFully(handle, rest, end.bytes);
   const magic = Buffer.alloc(4);
   magic.writeUInt32LE(MAGIC);
   for (let at = rest.indexOf(magic); at !== -1 && at + HEAD_BYTES <= rest.length; at = rest.indexOf(magic, at + 1)) {
     const sequence = Number(rest.readBigUInt64LE(at + 8));
+    if (sequence <= torn) continue;
     const whole = await readFrame(handle, size, { bytes: end.bytes + at, sequence: sequence - 1 });
     assert(whole === undefined, `the write-ahead log is damaged at byte ${end.bytes}, and acknowledged writes follow`);
   }
