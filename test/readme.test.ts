@@ -79,7 +79,7 @@ const NOT_RUN: NotRun[] = [
     check: expectScript,
   },
   {
-    pattern: /^npm run (build|check|format|settings|fuzz|bench\S*)( |$)/,
+    pattern: /^npm run (build|check|format|settings|fuzz|simulate|bench\S*)( |$)/,
     why: 'writes to the working tree, or takes minutes',
     check: expectScript,
   },
