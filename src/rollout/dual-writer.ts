@@ -49,8 +49,14 @@ export class DualWriter {
 
   /** To be called while no other write runs, since no id says which write came first. @returns how many the first had */
   async deleteWhere(first: ServedModel, filter: Filter): Promise<number> {
-    const deleted = await first.store.deleteWhere(filter);
     const write = this.outOfSync.begin(FILTER_DELETION);
+    let deleted: number;
+    try {
+      deleted = await first.store.deleteWhere(filter);
+    } catch (error) {
+      write.abandon();
+      throw error;
+    }
     write.order();
     await this.follow([write], async () => {
       await this.loaded().store.deleteWhere(filter);

@@ -2,10 +2,12 @@ import {
   closeSync,
   existsSync,
   fdatasync,
+  fsyncSync,
+  ftruncateSync,
   openSync,
   readFileSync,
   renameSync,
-  writeFileSync,
+  rmSync,
   writeSync,
 } from 'node:fs';
 import { isDiskFull } from '../lib/fs.js';
@@ -118,8 +120,8 @@ export class OutOfSyncLog {
   private mark(id: string): Entry {
     const entry: Entry = { pending: 0, latest: 0, isOutOfSync: false };
     if (this.entries.size >= MAX_IDS) return entry;
-    this.entries.set(id, entry);
     this.append(`+${JSON.stringify(id)}\n`);
+    this.entries.set(id, entry);
     return entry;
   }
 
@@ -128,21 +130,47 @@ export class OutOfSyncLog {
     this.outOfSyncCount += Number(isOutOfSync) - Number(entry.isOutOfSync);
     entry.isOutOfSync = isOutOfSync;
     if (entry.pending > 0 || isOutOfSync || !this.entries.delete(id)) return;
-    this.append(`-${JSON.stringify(id)}\n`);
-    if (this.bytes > COMPACT_BYTES && this.bytes > 100 * this.entries.size) this.compact();
+    try {
+      this.append(`-${JSON.stringify(id)}\n`);
+      if (this.bytes > COMPACT_BYTES && this.bytes > 100 * this.entries.size) this.compact();
+    } catch {
+      // Both indexes have the write. A mark that stays in the file counts the item as out of sync after a restart.
+    }
   }
 
+  /** @throws the error of the disk; the file then ends where it ended before */
   private append(line: string): void {
-    this.bytes += writeSync(this.fd, line);
+    try {
+      writeAll(this.fd, line);
+    } catch (error) {
+      ftruncateSync(this.fd, this.bytes);
+      throw error;
+    }
+    this.bytes += Buffer.byteLength(line);
   }
 
   /** Replaces the file by one with the current marks alone. */
   private compact(): void {
     const marks = [...this.entries.keys()].map((id) => `+${JSON.stringify(id)}\n`).join('');
-    writeFileSync(`${this.file}.tmp`, marks);
-    renameSync(`${this.file}.tmp`, this.file);
+    const temporary = `${this.file}.tmp`;
+    rmSync(temporary, { force: true });
+    const fd = openSync(temporary, 'a');
+    try {
+      writeAll(fd, marks);
+      fsyncSync(fd);
+      renameSync(temporary, this.file);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
     closeSync(this.fd);
-    this.fd = openSync(this.file, 'a');
-    this.bytes = marks.length;
+    this.fd = fd;
+    this.bytes = Buffer.byteLength(marks);
   }
+}
+
+/** One `write` may write less without an error. */
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let written = 0; written < bytes.length; ) written += writeSync(fd, bytes, written);
 }

@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem, type ProblemCode } from '../../common/errors.js';
+import { fileProblem } from '../../store/disk-errors.js';
 import { observeReply } from './request-scope.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 
@@ -92,6 +93,8 @@ function toProblem(error: FastifyError | Problem): Problem {
   if (code !== undefined) return new Problem(code, describe(error), where(error));
   if (error instanceof SyntaxError && error.statusCode === 400) return new Problem('invalid_json', describe(error));
   if (error.statusCode !== undefined && error.statusCode < 500) return new Problem('invalid_request', describe(error));
+  const ofDisk = fileProblem(error);
+  if (ofDisk !== undefined) return ofDisk;
   return new Problem('internal', 'Something failed in the service; the log has the details.', {}, { cause: error });
 }
 

@@ -1,7 +1,8 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
+import { writeFileAtomically } from '../../lib/fs.js';
 import { Pin } from './pins.js';
 
 const NAME = 'model.lock.json';
@@ -35,9 +36,7 @@ export async function readLockfile(dir: string, revision: string): Promise<Lockf
 }
 
 export async function writeLockfile(dir: string, lock: Lockfile): Promise<void> {
-  const file = lockfilePath(dir);
-  await writeFile(`${file}.tmp`, `${JSON.stringify(lock, null, 2)}\n`);
-  await rename(`${file}.tmp`, file);
+  await writeFileAtomically(lockfilePath(dir), `${JSON.stringify(lock, null, 2)}\n`);
 }
 
 export const lockfilePath = (dir: string): string => path.join(dir, NAME);

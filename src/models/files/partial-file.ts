@@ -56,7 +56,13 @@ export class PartialFile {
         `${path.basename(this.target)} is longer than the ${this.expected.bytes} bytes that are expected.`,
       );
     }
-    await this.handle.appendFile(chunk);
+    try {
+      await this.handle.appendFile(chunk);
+    } catch (error) {
+      // What a full disk took of the chunk must not stay: a retry continues at `bytes`.
+      await this.handle.truncate(this.#bytes).catch(() => {});
+      throw error;
+    }
     this.#add(chunk);
   }
 
