@@ -103,7 +103,7 @@ describe('OutOfSyncLog', () => {
       expect(again.ids(10_000)).toEqual(recorded);
       again.close();
     } finally {
-      spawnSync('umount', [disk]);
+      spawnSync('umount', ['-l', disk]);
     }
   });
 });

@@ -221,6 +221,8 @@ export class Simulation {
     }
     this.#engine = opened.value;
     if (this.#fault === undefined) demand(this.#errors.length === 0, `opening logged: ${this.#errors.join('; ')}`);
+    // Faults strike the opening, not the comparison.
+    this.#calls.arm(undefined);
     await this.#adopt(opened.value);
   }
 
