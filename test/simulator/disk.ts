@@ -146,9 +146,12 @@ export class Disk {
     this.#changes = this.#changes.filter((change) => change.folder !== folder);
   }
 
-  /** Each change of names is on the disk or not; the next sync tries the others again. */
+  /** The first of the folder's changes of names are on the disk; the next sync tries the others again. */
   failSyncFolder(folder: SimFolder, dice: Dice): void {
-    for (const change of this.#changes) if (change.folder === folder && dice.chance(0.5)) apply(change, folder.stable);
+    const changes = this.#changes.filter((change) => change.folder === folder);
+    const done = new Set(changes.slice(0, dice.below(changes.length + 1)));
+    for (const change of done) apply(change, folder.stable);
+    this.#changes = this.#changes.filter((change) => !done.has(change));
   }
 
   powerCut(dice: Dice): void {
