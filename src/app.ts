@@ -29,8 +29,8 @@ import { newRequestId, openRequestScopes } from './http/plugins/request-scope.js
 import { abortSlowBodies } from './http/plugins/slow-body.js';
 import { MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS } from './http/request-limits.js';
 import { validatorCompiler } from './http/validation/validator.js';
-import { openLogFile } from './lib/log-file.js';
-import { standardOutput } from './lib/standard-output.js';
+import { openLogFile } from './lib/log/log-file.js';
+import { standardOutput } from './lib/log/standard-output.js';
 import { openService } from './service.js';
 
 /** The longest id, each of its bytes percent-encoded. */

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { MODALITY_CODES, modalityOfCode } from '../common/modality.js';
 import { errorCode } from '../lib/fs.js';
-import type { Logger } from '../lib/logger.js';
+import type { Logger } from '../lib/log/logger.js';
 import type { Embedding } from './embedding.js';
 
 /**

@@ -1,4 +1,4 @@
-import type { Logger } from '../lib/logger.js';
+import type { Logger } from '../lib/log/logger.js';
 import type { Tracing } from './trace.js';
 
 type Environment = Record<string, string | undefined>;

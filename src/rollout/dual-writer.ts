@@ -2,7 +2,7 @@ import type { Problem } from '../common/errors.js';
 import type { CallContext } from '../embedding/call-context.js';
 import type { NewItem } from '../items/new-item.js';
 import type { PutOptions } from '../items/put-items.js';
-import type { Logger } from '../lib/logger.js';
+import type { Logger } from '../lib/log/logger.js';
 import type { ServedModel } from '../serving/served-model.js';
 import type { Filter, Item } from '../store/vector-store.js';
 import { DualPut } from './dual-put.js';

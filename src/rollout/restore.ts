@@ -1,5 +1,5 @@
 import type { Config } from '../config.js';
-import type { Logger } from '../lib/logger.js';
+import type { Logger } from '../lib/log/logger.js';
 import type { Model } from '../models/catalog.js';
 import { modelId } from '../models/manifest.js';
 import { divideWorkers, type ModelLoader } from '../serving/load-model.js';

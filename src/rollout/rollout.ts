@@ -3,7 +3,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../common/errors.js';
 import { totalOf } from '../common/modality.js';
-import type { Logger } from '../lib/logger.js';
+import type { Logger } from '../lib/log/logger.js';
 import { type ModelManifest, modelId } from '../models/manifest.js';
 import { divideWorkers, type ModelLoader } from '../serving/load-model.js';
 import { directRouter, type ModelRegistry } from '../serving/model-registry.js';

@@ -2,7 +2,7 @@ import { Problem } from '../common/errors.js';
 import type { CallContext } from '../embedding/call-context.js';
 import type { NewItem } from '../items/new-item.js';
 import type { PutOptions } from '../items/put-items.js';
-import type { Logger } from '../lib/logger.js';
+import type { Logger } from '../lib/log/logger.js';
 import type { SearchRequest } from '../search/search.js';
 import { directRouter, type ModelRegistry } from '../serving/model-registry.js';
 import type { Router, SearchReply, SearchTarget } from '../serving/router.js';

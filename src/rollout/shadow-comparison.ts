@@ -1,5 +1,5 @@
 import type { CallContext } from '../embedding/call-context.js';
-import type { Logger } from '../lib/logger.js';
+import type { Logger } from '../lib/log/logger.js';
 import type { SearchRequest, SearchResult } from '../search/search.js';
 import type { ModelRegistry } from '../serving/model-registry.js';
 import type { ServedModel } from '../serving/served-model.js';

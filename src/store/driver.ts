@@ -1,5 +1,5 @@
 import type { Config } from '../config.js';
-import type { Logger } from '../lib/logger.js';
+import type { Logger } from '../lib/log/logger.js';
 import type { IndexEvents } from './events.js';
 import type { ModelBinding, VectorStore } from './vector-store.js';
 

@@ -210,6 +210,7 @@ export class Simulation {
     const binding = { model: 'test', revision: '1', dim };
     const events = { onReleased: (files: readonly string[]) => void this.#released.push(...files) };
     const opening = Engine.open({ dir: INDEX, binding, snapshotBytes, log, events }, async () => ({
+      assertHeld: async () => {},
       release: async () => {},
     }));
     const [opened] = await this.#settle([opening]);

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MUTANTS, type Mutant } from './mutants.js';
 
 /** `SIMULATED_HISTORIES=100000 npx vitest run test/simulator` for a long run. */
-const HISTORIES = Number(process.env.SIMULATED_HISTORIES ?? 3000);
+const HISTORIES = Number(process.env.SIMULATED_HISTORIES ?? 2000);
 /** In the worst case all of them run. */
 const MUTANT_HISTORIES = 4000;
 const MUTANT_TIMEOUT_MS = 240_000;

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach } from 'vitest';
 import { MODALITIES } from '../../src/common/modality.js';
-import type { Logger } from '../../src/lib/logger.js';
+import type { Logger } from '../../src/lib/log/logger.js';
 import type { Item } from '../../src/store/vector-store.js';
 
 export { randomFrom } from '../random.js';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { clientClosed, Problem } from '../../common/errors.js';
 import { isUnitVector } from '../../common/vector.js';
 import { retry } from '../../lib/async/retry.js';
-import type { Logger } from '../../lib/logger.js';
+import type { Logger } from '../../lib/log/logger.js';
 import type { ModelMetrics } from '../../observability/model-metrics.js';
 import type { EncodedInput, EncodeOptions, Encoder, Part } from '../encoder.js';
 import type { Family, Prepared } from '../families/family.js';

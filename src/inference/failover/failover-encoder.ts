@@ -1,5 +1,5 @@
 import { Problem } from '../../common/errors.js';
-import type { Logger } from '../../lib/logger.js';
+import type { Logger } from '../../lib/log/logger.js';
 import type { ModelMetrics } from '../../observability/model-metrics.js';
 import type { Degradation, EncodedInput, EncodeOptions, Encoder, Part } from '../encoder.js';
 import { FailoverTarget, isTargetFault } from './failover-target.js';

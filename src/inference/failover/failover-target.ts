@@ -1,6 +1,6 @@
 import { Problem, type ProblemCode } from '../../common/errors.js';
 import { CircuitBreaker } from '../../lib/async/circuit-breaker.js';
-import type { Logger } from '../../lib/logger.js';
+import type { Logger } from '../../lib/log/logger.js';
 import type { Degradation, Encoder, Part } from '../encoder.js';
 import { type Target, TargetError } from './target.js';
 

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { Problem } from '../../common/errors.js';
 import { yieldToEventLoop } from '../../lib/async/event-loop.js';
 import { type DirectoryLock, lockDirectory } from '../../lib/directory-lock.js';
-import type { Logger } from '../../lib/logger.js';
+import type { Logger } from '../../lib/log/logger.js';
 import { openProblem, readProblem, writeProblem } from '../disk-errors.js';
 import type { IndexEvents } from '../events.js';
 import { LIMITS } from '../limits.js';
@@ -190,9 +190,12 @@ export class Engine {
     return { items };
   }
 
-  /** @throws Problem `store_unavailable` once nothing can be written any more: health checks count */
-  async count(): Promise<Counts> {
-    await this.#lock.assertHeld();
+  /** @throws Problem `store_unavailable` when this process may no longer write */
+  check(): Promise<void> {
+    return this.#lock.assertHeld();
+  }
+
+  count(): Counts {
     return this.#collection.counts();
   }
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { Problem } from '../../common/errors.js';
 import { assert } from '../../lib/assert.js';
 import { errorCode, syncDir, syncPath, writeFileAtomically } from '../../lib/fs.js';
-import type { Logger } from '../../lib/logger.js';
+import type { Logger } from '../../lib/log/logger.js';
 import type { IndexEvents } from '../events.js';
 import type { ModelBinding } from '../vector-store.js';
 import { NewerFormatError } from './newer-format.js';

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { Problem } from '../../common/errors.js';
 import type { IndexKind } from '../../common/index-kind.js';
 import { assert } from '../../lib/assert.js';
-import type { Logger } from '../../lib/logger.js';
+import type { Logger } from '../../lib/log/logger.js';
 import { decodeCursor, encodeCursor } from '../cursor.js';
 import type { IndexEvents } from '../events.js';
 import { LIMITS } from '../limits.js';
@@ -151,7 +151,8 @@ export class FaissStore implements VectorStore {
   }
 
   async check(): Promise<void> {
-    await this.count();
+    this.#assertOpen();
+    await this.#client.call('check', undefined);
   }
 
   async count(): Promise<Counts> {

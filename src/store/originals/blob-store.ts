@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Modality } from '../../common/modality.js';
 import { assert } from '../../lib/assert.js';
 import { errorCode, linkOrCopy, makeDir, syncDir } from '../../lib/fs.js';
-import type { Logger } from '../../lib/logger.js';
+import type { Logger } from '../../lib/log/logger.js';
 import { writeProblem } from '../disk-errors.js';
 import type { Original, OriginalPart } from '../item.js';
 import { filesOf, isFileName } from './source-ref.js';

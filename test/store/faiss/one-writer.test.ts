@@ -58,7 +58,7 @@ describe('an index whose lock file is removed', () => {
     const item = randomItem(random, 'one');
     await store.upsert([item]);
     await rm(path.join(dir, LOCK_FILE));
-    await expect(store.count()).rejects.toMatchObject({ code: 'store_unavailable' });
+    await expect(store.check()).rejects.toMatchObject({ code: 'store_unavailable' });
     expect(await store.get('one')).toEqual(item);
     expect(await store.search(item.vector, { k: 1 })).toMatchObject([{ id: 'one' }]);
     await store.close();

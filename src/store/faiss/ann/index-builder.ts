@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { IndexKind } from '../../../common/index-kind.js';
 import { MODALITIES, type Modality } from '../../../common/modality.js';
-import type { Logger } from '../../../lib/logger.js';
+import type { Logger } from '../../../lib/log/logger.js';
 import type { IndexEvents } from '../../events.js';
 import type { Collection } from '../segment/collection.js';
 import { builtIndexLayout } from '../snapshot/layout.js';

@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { syncDir } from '../../../lib/fs.js';
-import type { Logger } from '../../../lib/logger.js';
+import type { Logger } from '../../../lib/log/logger.js';
 import type { IndexEvents } from '../../events.js';
 import type { BackupFile } from '../../vector-store.js';
 import { copyIndex } from '../backup.js';

@@ -1,7 +1,7 @@
 import { Problem, type ProblemCode } from '../../../common/errors.js';
 import type { IndexKind } from '../../../common/index-kind.js';
 import type { Modality } from '../../../common/modality.js';
-import type { LogLevel } from '../../../lib/logger.js';
+import type { LogLevel } from '../../../lib/log/logger.js';
 import type { EventName, IndexEvents } from '../../events.js';
 import type { BackupFile, Counts, Filter, ModelBinding } from '../../vector-store.js';
 
@@ -57,6 +57,7 @@ export interface Methods {
   list: (options: EngineListOptions) => SerializedPage;
   search: (query: EngineQuery) => SerializedHit[];
   count: () => Counts;
+  check: () => void;
   refersTo: (files: readonly string[]) => boolean[];
   snapshot: () => void;
   backUp: (to: string) => BackupFile[];

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { Problem } from '../../../common/errors.js';
-import type { Logger } from '../../../lib/logger.js';
+import type { Logger } from '../../../lib/log/logger.js';
 import type { IndexEvents } from '../../events.js';
 import { LIMITS } from '../../limits.js';
 import { type Argument, fromFailure, type Method, type Reply, type Request, type Result } from './protocol.js';

@@ -1,7 +1,7 @@
 /** The index worker: FAISS blocks the thread that calls it, so every index of the process is in this one. */
 import { parentPort } from 'node:worker_threads';
 import { assert } from '../../../lib/assert.js';
-import type { LogLevel } from '../../../lib/logger.js';
+import type { LogLevel } from '../../../lib/log/logger.js';
 import type { EventName } from '../../events.js';
 import { Engine } from '../engine.js';
 import { type EventOf, type Method, type Reply, type Request, type Result, toFailure } from './protocol.js';
@@ -36,6 +36,8 @@ async function answer(request: Request): Promise<Result<Method>> {
       return engine.search(request.argument);
     case 'count':
       return engine.count();
+    case 'check':
+      return engine.check();
     case 'refersTo':
       return engine.refersTo(request.argument);
     case 'snapshot':
