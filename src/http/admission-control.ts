@@ -1,7 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Socket } from 'node:net';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from '../common/errors.js';
+import { refuseBody } from './plugins/client-error.js';
 import { MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS } from './request-limits.js';
 
 declare module 'fastify' {
@@ -110,12 +110,11 @@ class SocketBody implements IncomingBody {
   private readonly startMs = performance.now();
   private readonly bytesBefore: number;
 
-  constructor(
-    private readonly app: FastifyInstance,
-    private readonly message: IncomingMessage,
-    private readonly reply: ServerResponse,
-  ) {
-    this.bytesBefore = message.socket.bytesRead ?? 0;
+  private readonly message: IncomingMessage;
+
+  constructor(private readonly reply: FastifyReply) {
+    this.message = reply.request.raw;
+    this.bytesBefore = this.message.socket.bytesRead ?? 0;
   }
 
   get isComplete(): boolean {
@@ -135,14 +134,8 @@ class SocketBody implements IncomingBody {
   }
 
   refuse(problem: Problem): void {
-    refuseBody(this.app, this.message, this.reply, problem);
+    refuseBody(this.reply, problem);
   }
-}
-
-/** Ends a request whose body has not arrived: with `problem` where the reply has not begun. */
-export function refuseBody(app: FastifyInstance, { socket }: IncomingMessage, reply: ServerResponse, problem: Problem) {
-  if (!(socket instanceof Socket) || reply.headersSent) socket.destroy();
-  else app.server.emit('clientError', Object.assign(new Error(problem.code), { problem }), socket);
 }
 
 /** Takes a permit for every request of `api` that has a body or uses the model, before its body is read. */
@@ -160,7 +153,7 @@ export function controlAdmission(api: FastifyInstance): void {
       const detail = `The body is larger than the ${config.MAX_UPLOAD_MB} MB allowed.`;
       throw new Problem('too_large', detail, { limit_bytes: config.MAX_UPLOAD_MB * 1e6 });
     }
-    reply.raw.once('close', admission.take(new SocketBody(api, request.raw, reply.raw)));
+    reply.raw.once('close', admission.take(new SocketBody(reply)));
   });
 }
 

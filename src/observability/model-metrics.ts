@@ -161,6 +161,7 @@ export class ModelMetrics {
       check: () => store.check(),
       originals: store.originals,
       ...(store.backUp === undefined ? {} : { backUp: store.backUp.bind(store) }),
+      ...(store.snapshot === undefined ? {} : { snapshot: store.snapshot.bind(store) }),
       close: () => store.close(),
     };
     this.counts = new Sampled(() => watched.count());

@@ -89,6 +89,8 @@ export interface VectorStore {
    * call, while reads and writes continue; absent where the backend has backups of its own.
    */
   backUp?(to: string): Promise<BackupFile[]>;
+  /** Writes a snapshot now, so that the next start need not replay the write-ahead log; absent without one. */
+  snapshot?(): Promise<void>;
   /** Finishes the writes in progress; later calls are refused. */
   close(): Promise<void>;
 }

@@ -14,7 +14,14 @@ const logs: Record<string, unknown>[] = [];
 
 beforeAll(async () => {
   dataDir = await mkdtemp(path.join(tmpdir(), 'onespace-client-error-'));
-  const env = { ...process.env, PORT: '0', LOG_LEVEL: 'info', HEADERS_TIMEOUT_SECONDS: '2', DATA_DIR: dataDir };
+  const env = {
+    ...process.env,
+    PORT: '0',
+    LOG_LEVEL: 'info',
+    HEADERS_TIMEOUT_SECONDS: '2',
+    SLOW_BODY_SECONDS: '1',
+    DATA_DIR: dataDir,
+  };
   child = spawn(process.execPath, ['dist/src/main.js'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   createInterface({ input: child.stdout as never }).on('line', (line) => logs.push(JSON.parse(line)));
   for await (const line of createInterface({ input: child.stderr as never })) {
@@ -47,6 +54,12 @@ describe('the log', () => {
     ['is no HTTP', 'GARBAGE\r\n\r\n', 400, 'HPE_INVALID_METHOD'],
     ['has two lengths', 'POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n', 400, /^HPE_/],
     ['has too large headers', `GET / HTTP/1.1\r\nx: ${'a'.repeat(20_000)}\r\n\r\n`, 431, 'HPE_HEADER_OVERFLOW'],
+    [
+      'has a body that arrives too slowly',
+      'POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/png\r\ncontent-length: 9999\r\n\r\na',
+      408,
+      undefined,
+    ],
     ['does not arrive in time', 'GET / HTTP/1.1\r\n', 408, 'ERR_HTTP_REQUEST_TIMEOUT'],
     [
       'has a path that cannot be decoded',

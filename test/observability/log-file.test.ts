@@ -14,6 +14,9 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+/** Each leaves a line of 10 kB, so that 450 fill four files of 1 MB. */
+const MAX_REQUESTS = 2000;
+
 const linesIn = async (file: string) => (await readFile(file, 'utf8')).trim().split('\n');
 
 describe('LOG_FILE', () => {
@@ -31,14 +34,17 @@ describe('LOG_FILE', () => {
     const file = path.join(folder, 'rotating', 'onespace.log');
     const service = await startService({ LOG_FILE: file, LOG_MAX_MB: '1', LOG_MAX_DAYS: '2' });
     const long = 'x'.repeat(10_000);
-    for (let i = 0; i < 450; i += 50)
+    const written = () => readdir(path.dirname(file));
+    // A file is left when a write finds it full: one more batch may be needed on a busy machine.
+    for (let i = 0; i < MAX_REQUESTS && !(await written()).includes('onespace.4.log'); i += 50)
       await Promise.all(Array.from({ length: 50 }, (_, j) => fetch(`${service.url}/${i + j}${long}`)));
-    await expect.poll(async () => (await readdir(path.dirname(file))).sort(), SOON).not.toContain('onespace.1.log');
+    await expect.poll(written, SOON).not.toContain('onespace.1.log');
     await service.stop();
     const files = await readdir(path.dirname(file));
     expect(files.length).toBeLessThanOrEqual(3);
     expect(files).toContain('onespace.4.log');
-    for (const name of files) for (const line of await linesIn(path.join(folder, 'rotating', name))) JSON.parse(line);
+    for (const name of files)
+      for (const line of await linesIn(path.join(folder, 'rotating', name))) if (line !== '') JSON.parse(line);
   });
 
   it.skipIf(!mounts)('costs lines when its disk is full, and nothing else', async () => {

@@ -66,7 +66,7 @@ describe('the probes', () => {
     const [status, health] = await get(`${failing.url}/health`);
     expect(status).toBe(200);
     expect(health).toMatchObject({ state: 'degraded', degraded: { since: expect.any(String) }, ready: true });
-    expect(health.index).toEqual({ store: 'faiss', available: false });
+    expect(health.index).toEqual({ store: 'faiss', available: false, reason: 'The index has been closed.' });
     await failing.close();
   });
 

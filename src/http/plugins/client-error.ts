@@ -1,11 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
-import type { FastifyInstance } from 'fastify';
+import { Socket } from 'node:net';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import { Problem } from '../../common/errors.js';
-
-/** An error of Node's HTTP parser, or the service's own reason to end a request whose body is arriving. */
-type ClientError = NodeJS.ErrnoException & { problem?: Problem };
 
 export const requestTimeout = () => new Problem('request_timeout', 'The request did not arrive in the time allowed.');
 
@@ -18,15 +15,44 @@ const CUT_OFF = 'HPE_INVALID_EOF_STATE';
 /** Statuses that were sent on the socket itself. */
 const statuses = new WeakMap<Socket, number>();
 
-/** The status that `answerClientError` sent on a connection, if it did; it closed the connection then. */
+/** The status that was sent on a connection, which was closed then; undefined where replies alone were sent. */
 export const statusOnSocket = (socket: Socket): number | undefined => statuses.get(socket);
 
+/** Sends a problem on the socket itself, and closes the connection. */
+function answerOnSocket(socket: Socket, problem: Problem, requestId: string): void {
+  const body = JSON.stringify(problem.toDocument(requestId));
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `x-request-id: ${requestId}`,
+    'connection: close',
+    ...(problem.status === 503 ? [`retry-after: ${problem.extensions.retry_after_seconds ?? 1}`] : []),
+  ];
+  socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
+  socket.destroySoon();
+}
+
+/** Ends a request whose body is still arriving: with `problem`, unless a reply has begun. It is logged as a request. */
+export function refuseBody({ request, raw }: FastifyReply, problem: Problem): void {
+  const { socket } = request.raw;
+  if (!(socket instanceof Socket) || raw.headersSent || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  statuses.set(socket, problem.status);
+  answerOnSocket(socket, problem, request.id);
+}
+
 /**
- * Answers, on the socket itself, what never became a request: malformed HTTP, headers that are too large, or a request
- * that did not arrive in time.
+ * Answers what never became a request: malformed HTTP, headers that are too large, or a request that did not arrive in
+ * time.
  * @returns the problem and the id that the client received; undefined when the client has gone
  */
-export function answerClientError(error: ClientError, socket: Socket): { problem: Problem; id: string } | undefined {
+export function answerClientError(
+  error: NodeJS.ErrnoException,
+  socket: Socket,
+): { problem: Problem; id: string } | undefined {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return undefined;
@@ -34,22 +60,12 @@ export function answerClientError(error: ClientError, socket: Socket): { problem
   const problem = toProblem(error);
   if (error.code !== CUT_OFF) statuses.set(socket, problem.status);
   const id = randomUUID();
-  const body = JSON.stringify(problem.toDocument(id));
-  const head = [
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(body)}`,
-    `x-request-id: ${id}`,
-    'connection: close',
-    ...(problem.status === 503 ? [`retry-after: ${problem.extensions.retry_after_seconds ?? 1}`] : []),
-  ];
-  socket.write(`${head.join('\r\n')}\r\n\r\n${body}`);
-  socket.destroySoon();
+  answerOnSocket(socket, problem, id);
   return { problem, id };
 }
 
 /** Answers in the same way, and logs each with the id that the client received. */
-export function clientErrorHandler(): (error: ClientError, socket: Socket) => void {
+export function clientErrorHandler(): (error: NodeJS.ErrnoException, socket: Socket) => void {
   const takeLine = limitLines();
   return function answer(this: FastifyInstance, error, socket) {
     const answered = answerClientError(error, socket);
@@ -79,8 +95,7 @@ function limitLines(): () => number | undefined {
   };
 }
 
-function toProblem({ code, problem }: ClientError): Problem {
-  if (problem !== undefined) return problem;
+function toProblem({ code }: NodeJS.ErrnoException): Problem {
   if (code === 'HPE_HEADER_OVERFLOW') return new Problem('headers_too_large', 'The headers together may have 16 kB.');
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return requestTimeout();
   return new Problem('invalid_request', 'The request is not valid HTTP.');

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from '../../common/errors.js';
@@ -20,7 +20,7 @@ declare module 'fastify' {
   }
   interface FastifyInstance {
     /** Requests whose body may still be arriving, each with its reply. */
-    incoming: Map<IncomingMessage, ServerResponse>;
+    incoming: Map<IncomingMessage, FastifyReply>;
   }
 }
 
@@ -112,7 +112,7 @@ export function openRequestScopes(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
     request.scope = new RequestScope(request, reply);
     observeReply(request, reply);
-    app.incoming.set(request.raw, reply.raw);
+    app.incoming.set(request.raw, reply);
     reply.raw.once('close', () => {
       if (request.raw.complete) app.incoming.delete(request.raw);
     });

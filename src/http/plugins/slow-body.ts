@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
-import { refuseBody } from '../admission-control.js';
-import { requestTimeout } from './client-error.js';
+import { refuseBody, requestTimeout } from './client-error.js';
 
 /** A client that sends less than this for a whole window only holds a connection and a permit. */
 const MIN_BYTES_PER_SECOND = 1000;
@@ -33,8 +32,8 @@ export function abortSlowBodies(app: FastifyInstance, windowSeconds: number): vo
       windows.set(message, { startMs: nowMs, bytes: socket.bytesRead });
       if (window === undefined || socket.bytesRead - window.bytes >= minBytes) continue;
       // When bytes wait to be read, it is the service that is slow.
-      if (message.readableLength > 0 && !reply.headersSent) continue;
-      refuseBody(app, message, reply, requestTimeout());
+      if (message.readableLength > 0 && !reply.raw.headersSent) continue;
+      refuseBody(reply, requestTimeout());
     }
   };
   const timer = setInterval(sweep, (1000 * windowSeconds) / SWEEPS_PER_WINDOW);

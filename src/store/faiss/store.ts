@@ -160,7 +160,6 @@ export class FaissStore implements VectorStore {
     return this.#client.call('count', undefined);
   }
 
-  /** Writes a snapshot now, so that the next start need not replay the write-ahead log. */
   async snapshot(): Promise<void> {
     this.#assertOpen();
     await this.#client.call('snapshot', undefined);

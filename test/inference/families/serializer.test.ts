@@ -1,4 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { Tokenizer } from '@huggingface/tokenizers';
+import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { collate, Serializer } from '../../../src/inference/families/unified/serializer.js';
 import { openModel } from '../../../src/models/catalog.js';
@@ -6,12 +9,15 @@ import type { UnifiedManifest } from '../../../src/models/manifest.js';
 
 let serializer: Serializer;
 let maxTokens: number;
+let tokenizer: Tokenizer;
 
 beforeAll(async () => {
   const model = await openModel('onespace-mini', { MODELS_DIR: '', DTYPE: 'fp32' });
   const manifest = model.manifest as UnifiedManifest;
   maxTokens = manifest.text.max_tokens;
-  serializer = await Serializer.open(manifest, path.join(model.dir, manifest.tokenizer));
+  const file = path.join(model.dir, manifest.tokenizer);
+  serializer = await Serializer.open(manifest, file);
+  tokenizer = new Tokenizer(JSON.parse(await readFile(file, 'utf8')), {});
 });
 
 /** A frame whose pixels encode their position. */
@@ -39,6 +45,24 @@ describe('Serializer', () => {
     const long = serializer.serialize([{ text: 'cat '.repeat(100_000) }]);
     expect(long).toMatchObject({ tokens: maxTokens, truncated: true });
     expect(serializer.serialize([{ text: 'cat '.repeat(maxTokens) }]).truncated).toBe(false);
+  });
+
+  it('gives long text the ids of the whole text, though it tokenizes its first words alone', () => {
+    const anyWords = fc.array(
+      fc.oneof(fc.string({ unit: 'grapheme', maxLength: 30 }), fc.constant('红色汽车 狗'), fc.lorem()),
+      {
+        minLength: 60,
+        maxLength: 120,
+      },
+    );
+    fc.assert(
+      fc.property(anyWords, (words) => {
+        const text = words.join(' ');
+        const whole = tokenizer.encode(text.replace(/\s+/g, ' ').trim(), { add_special_tokens: false }).ids;
+        expect([...serializer.serialize([{ text }]).sequence.ids]).toEqual(whole.slice(0, maxTokens));
+      }),
+      { numRuns: 200, seed: 20_261_127 },
+    );
   });
 
   it('cuts a frame into 16x16 patches, rows first, each pixel in its place', () => {
