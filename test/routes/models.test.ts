@@ -126,7 +126,10 @@ describe('two models in one service', () => {
   });
 
   it('have separate metrics', async () => {
-    const text = await (await fetch(`${server.url}/metrics`)).text();
+    const scrape = async () => (await fetch(`${server.url}/metrics`)).text();
+    // Vectors are counted in the background: the first scrapes may come before.
+    await expect.poll(scrape, { timeout: 10_000 }).toMatch(/^onespace_index_vectors.*onespace_index_vectors/ms);
+    const text = await scrape();
     for (const model of [THIS, 'other@7']) {
       expect(text).toMatch(new RegExp(`^onespace_batch_size_count{model="${model}"} [1-9]`, 'm'));
       expect(text).toContain(`onespace_queue_length{model="${model}"} 0`);

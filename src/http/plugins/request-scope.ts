@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { Problem } from '../../common/errors.js';
+import { clientClosed, Problem } from '../../common/errors.js';
 import { FORWARDED_HEADER, MODEL_HEADER } from '../../common/headers.js';
 import type { CallContext } from '../../embedding/call-context.js';
 import { UploadScope } from '../../inputs/upload-scope.js';
@@ -42,14 +42,15 @@ export class RequestScope implements CallContext {
   readonly record: CallContext['record'];
   /** `name@revision` of the model that answers. */
   model: string | undefined;
-  private readonly reply: FastifyReply['raw'];
+  /** Resolves when the reply has been sent, or the connection closed before. */
+  readonly replied: Promise<void>;
+  private readonly ends: (() => void)[] = [];
   private readonly models: ModelRegistry;
   private readonly stages = new Map<string, number>();
 
   constructor(request: FastifyRequest, reply: FastifyReply) {
     const controller = new AbortController();
     const { config, models, metrics, tracing } = request.server.service;
-    this.reply = reply.raw;
     this.models = models;
     this.uploads = new UploadScope(config.MAX_UPLOAD_MB * 1e6);
     this.signal = controller.signal;
@@ -60,9 +61,14 @@ export class RequestScope implements CallContext {
     if (this.trace !== undefined) request.log = request.log.child({ trace_id: traceIdOf(this.trace) });
     // Every text of a request with many listens to this one signal.
     setMaxListeners(0, controller.signal);
-    reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) controller.abort();
-      this.uploads.close();
+    // One listener for all that ends here: the emitter takes many for a leak.
+    this.replied = new Promise((resolve) => {
+      reply.raw.once('close', () => {
+        if (!reply.raw.writableFinished) controller.abort();
+        this.uploads.close();
+        for (const end of this.ends) end();
+        resolve();
+      });
     });
     const { stageSeconds } = metrics;
     this.record = (stage, modality, seconds, model, endedAgo = 0) => {
@@ -72,16 +78,13 @@ export class RequestScope implements CallContext {
     };
   }
 
-  get replied(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.reply.closed) resolve();
-      else this.reply.once('close', resolve);
-    });
-  }
-
-  /** Keeps `model` open until the reply has been sent, and names it in the reply. */
+  /**
+   * Keeps `model` open until the reply has been sent, and names it in the reply.
+   * @throws Problem `client_closed` when the client has gone: nothing would end the lease
+   */
   use(model: ServedModel): ServedModel {
-    this.reply.once('close', this.models.lease(model));
+    if (this.signal.aborted) throw clientClosed();
+    this.ends.push(this.models.lease(model));
     this.model = model.id;
     return model;
   }
