@@ -27,7 +27,11 @@ function newAjv(options: { coerceTypes: boolean }): Ajv {
 }
 
 /** Counts the code points of a string only when its length alone does not decide: a code point has one or two units. */
-const codePoints = (text: string): number => [...text].length;
+function codePoints(text: string): number {
+  let count = text.length;
+  for (let i = 0; i < text.length; i++) if ((text.codePointAt(i) as number) > 0xffff) count--;
+  return count;
+}
 const MAX_LENGTH: KeywordDefinition = {
   keyword: 'maxLength',
   type: 'string',

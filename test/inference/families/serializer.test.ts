@@ -65,6 +65,22 @@ describe('Serializer', () => {
     );
   });
 
+  it('gives a word without end the ids of the whole word', () => {
+    const letters = fc.oneof(
+      fc.string({ unit: fc.constantFrom(...'aabcdefghijklmnopqrstuvwxyz'), minLength: 20, maxLength: 40 }),
+      fc.string({ unit: 'grapheme', minLength: 20, maxLength: 40 }).map((text) => text.replace(/\s/g, '')),
+      fc.constantFrom('aaaaaaaaaaaaaaaaaaaa', 'internationalisation', '😀😀😀😀😀😀😀😀', 'ééééééééééééé', '狗猫'),
+    );
+    fc.assert(
+      fc.property(fc.array(letters, { minLength: 30, maxLength: 90 }), (pieces) => {
+        const text = pieces.join('');
+        const whole = tokenizer.encode(text, { add_special_tokens: false }).ids;
+        expect([...serializer.serialize([{ text }]).sequence.ids]).toEqual(whole.slice(0, maxTokens));
+      }),
+      { numRuns: 300, seed: 20_261_127 },
+    );
+  });
+
   it('cuts a frame into 16x16 patches, rows first, each pixel in its place', () => {
     const { sequence } = serializer.serialize([{ frames: [gradient(48, 32)] }]);
     expect(sequence.patches).toHaveLength(6 * 768);

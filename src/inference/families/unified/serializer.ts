@@ -85,15 +85,18 @@ export class Serializer {
   }
 
   /**
-   * All tokens of a text, or, where its first words have more than the model takes, those of the first words: each word
-   * is tokenized on its own, in a time that grows with its length.
+   * All tokens of a text, or, where its beginning has more than the model takes, those of its beginning: tokenizing takes
+   * a time that grows with the text. Each word is tokenized on its own. In a word without end a token depends on its
+   * neighbourhood alone, so the tokens of the first half do not depend on where it is cut.
    */
   private firstTokens(text: string): number[] {
     const encode = (part: string) => this.tokenizer.encode(part, { add_special_tokens: false }).ids;
     const room = this.maxTextTokens * USUAL_CHARACTERS_PER_TOKEN;
-    const end = text.length > room ? text.lastIndexOf(' ', room) : -1;
-    const first = end > 0 ? encode(text.slice(0, end)) : [];
-    return first.length > this.maxTextTokens ? first : encode(text);
+    const endOfWord = text.lastIndexOf(' ', room);
+    const [end, enough] = endOfWord > 0 ? [endOfWord, this.maxTextTokens] : [room, 2 * this.maxTextTokens];
+    if (text.length <= end) return encode(text);
+    const first = encode(text.slice(0, end));
+    return first.length > enough ? first : encode(text);
   }
 
   private toPatches(frames: readonly Frame[]): Pick<TokenSequence, 'patches' | 'positions'> {
