@@ -6,12 +6,12 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Settings } from '../src/config.js';
+import { freePort } from './free-port.js';
 import { anchorOf, type Command, keysOf, keysShown, type Page, readPage, resolveLink, shapeOf } from './markdown.js';
 import { ModelCopies } from './model-copies.js';
 import { startServer, type TestServer } from './server.js';
@@ -161,15 +161,6 @@ afterAll(async () => {
   await copies.close();
   await rm(scratch, { recursive: true });
 });
-
-async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  const { port } = listener.address() as { port: number };
-  listener.close();
-  await once(listener, 'close');
-  return port;
-}
 
 /** The services that the commands of one page start, by the port that the page gives them. */
 class Services {

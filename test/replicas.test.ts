@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from './free-port.js';
 import { NEXT, THIS } from './model-copies.js';
 import { type ChromaServer, startChroma } from './store/chroma/chroma-server.js';
 
@@ -16,15 +16,6 @@ const chroma = haproxy ? await startChroma(path.join(folder, 'chroma')) : undefi
 const children: ChildProcess[] = [];
 let [balancer, first, second] = ['', '', ''];
 let victim: ChildProcess;
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 async function untilReady(url: string): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt++) {

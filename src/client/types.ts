@@ -255,7 +255,7 @@ export interface ModelHealth extends ModelIdentity {
 /** The state of the service, and of the first of its models. */
 export interface Health {
   live: boolean;
-  /** Whether the default model can embed, and the service goes on. */
+  /** Whether the default model can embed, and the service is not about to stop. */
   ready: boolean;
   /** That of the default model; `draining`: the service is about to stop. */
   state: State | 'draining';

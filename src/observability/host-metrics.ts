@@ -21,7 +21,7 @@ export function watchHost(registry: Registry, folders: Record<string, string>): 
   watchGpus(registry);
 }
 
-/** Its rate is the fraction of time that the event loop is busy, whoever scrapes and how often. */
+/** Its rate is the fraction of time that the event loop is busy, independent of who scrapes and how often. */
 function watchEventLoop(registry: Registry): void {
   new Counter({
     name: 'onespace_event_loop_active_seconds_total',

@@ -2,27 +2,18 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, request, type Server } from 'node:http';
-import { createServer as createListener } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { freePort } from '../free-port.js';
 
 const isInstalled = spawnSync('haproxy', ['-v']).status === 0;
 if (!isInstalled) console.warn('LEFT OUT: test/deploy/haproxy.test.ts needs HAProxy (apt-get install haproxy).');
 
 const folder = await mkdtemp(path.join(tmpdir(), 'onespace-haproxy-'));
 const children: ChildProcess[] = [];
-
-async function freePort(): Promise<number> {
-  const server = createListener().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 async function untilAnswered(url: string): Promise<void> {
   await vi.waitFor(async () => expect((await fetch(url)).ok).toBe(true), { timeout: 60_000, interval: 100 });

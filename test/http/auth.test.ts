@@ -1,20 +1,11 @@
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../free-port.js';
 import { problemOf, startServer, type TestServer } from '../server.js';
 
 const WRITER = 'a-key-that-may-write';
 const READER = 'a-key-that-may-read';
 
 /** A port that was free when this function returned. */
-async function freePort(): Promise<string> {
-  const holder: Server = createServer().listen(0, '127.0.0.1');
-  await once(holder, 'listening');
-  const { port } = holder.address() as AddressInfo;
-  holder.close();
-  return String(port);
-}
 
 /** A request with node:http, which unlike fetch may send any Host and Origin header. */
 async function request(server: TestServer, headers: Record<string, string>, method: 'GET' | 'POST' = 'POST') {
@@ -164,7 +155,7 @@ describe('a service without keys that other machines can reach', () => {
 
 describe('a service with an admin port', () => {
   it('serves health and metrics there without keys, and metrics only there', async () => {
-    const ADMIN_PORT = await freePort();
+    const ADMIN_PORT = String(await freePort());
     const server = await startServer({ API_KEYS: WRITER, ADMIN_PORT });
     const admin = `http://127.0.0.1:${ADMIN_PORT}`;
     expect(await (await fetch(`${admin}/metrics`)).text()).toContain('onespace_model_info');

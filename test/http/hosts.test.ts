@@ -1,10 +1,10 @@
-import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ProblemDocument } from '../../src/common/errors.js';
 import { loadConfig } from '../../src/config.js';
 import { AllowedHosts } from '../../src/http/plugins/browsers.js';
+import { freePort } from '../free-port.js';
 import { startServer, type TestServer } from '../server.js';
 
 const KEY = 'a-key-that-may-write';
@@ -24,14 +24,6 @@ async function send(url: string, ...lines: string[]): Promise<RawReply> {
   const [head = '', body = ''] = Buffer.concat(chunks).toString().split('\r\n\r\n');
   const isProblem = head.includes('application/problem+json');
   return { status: Number(head.split(' ')[1]), problem: (isProblem ? JSON.parse(body) : {}) as ProblemDocument };
-}
-
-async function freePort(): Promise<string> {
-  const holder = createServer().listen(0, '127.0.0.1');
-  await once(holder, 'listening');
-  const { port } = holder.address() as { port: number };
-  holder.close();
-  return String(port);
 }
 
 const machine = hostname().toLowerCase();
@@ -150,7 +142,7 @@ describe('a service behind a proxy', () => {
 
 describe('a service with keys', () => {
   it('may be called by any name until ALLOWED_HOSTS is set; its admin port may not', async () => {
-    const ADMIN_PORT = await freePort();
+    const ADMIN_PORT = String(await freePort());
     const open = await startServer({ API_KEYS: KEY, ADMIN_PORT });
     const admin = `http://127.0.0.1:${ADMIN_PORT}`;
     const get = (url: string, path: string, host: string) =>

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../free-port.js';
 import { jpeg, mp4 } from '../media-files.js';
 import { ModelCopies, THIS } from '../model-copies.js';
 import { dot, problemOf, startServer, type TestServer } from '../server.js';
@@ -271,15 +272,6 @@ describe('an upstream that is any server with OpenAI’s interface', () => {
     await expect(fetch(`${server.url}/embed/text?text=gone`, { method: 'POST', signal: gone })).rejects.toThrow();
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** A onespace as a process of its own. */
 async function startProcess(PORT: string): Promise<ChildProcess> {

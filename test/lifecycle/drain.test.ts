@@ -4,7 +4,8 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { freePort, newFolder, remove, ServiceProcess, send } from './service-process.js';
+import { freePort } from '../free-port.js';
+import { newFolder, remove, ServiceProcess, send } from './service-process.js';
 
 let folder: string;
 let service: ServiceProcess;

@@ -5,7 +5,8 @@ import { Agent } from 'node:http';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { freePort, newFolder, remove, ServiceProcess, send } from './service-process.js';
+import { freePort } from '../free-port.js';
+import { newFolder, remove, ServiceProcess, send } from './service-process.js';
 
 const CLIENTS = 6;
 /** Each client waits so long between its requests: the two services and their clients share few cores. */

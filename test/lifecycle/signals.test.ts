@@ -5,7 +5,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort, newFolder, remove, ServiceProcess } from './service-process.js';
+import { freePort } from '../free-port.js';
+import { newFolder, remove, ServiceProcess } from './service-process.js';
 
 /** When the signal is sent, in ms after the process was started. */
 const MOMENTS = [0, 1, 5, 20, 35, 50, 75, 100, 150, 200, 350, 500, 750, 1000, 1500, 2000, 3000, 5000];

@@ -5,8 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ProblemDocument } from '../../src/common/errors.js';
 import { openFaissStore } from '../../src/store/faiss/store.js';
+import { freePort } from '../free-port.js';
 import { BUNDLED_REVISION } from '../model-copies.js';
-import { freePort, newFolder, type Reply, remove, ServiceProcess, send } from './service-process.js';
+import { newFolder, type Reply, remove, ServiceProcess, send } from './service-process.js';
 
 let folder: string;
 let service: ServiceProcess | undefined;

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '../lifecycle/service-process.js';
+import { freePort } from '../free-port.js';
 import { jpeg, mp4 } from '../media-files.js';
 import { THIS } from '../model-copies.js';
 import { startServer, type TestServer } from '../server.js';

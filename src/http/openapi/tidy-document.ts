@@ -1,7 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-
-/** A keyword of the validator, which descriptions say in words. */
-const BOUNDED = 'x-bounded';
+import { BOUNDED } from '../schemas/common.js';
 
 type Json = Record<string, unknown>;
 

@@ -18,7 +18,7 @@ interface Failures {
 
 /**
  * Slows down who tries keys. Only wrong keys are counted and only they have to wait: a right one is accepted at once,
- * whoever else is behind its address.
+ * regardless of other callers behind its address.
  */
 export class WrongKeys {
   private readonly networks = new LRUCache<string, Failures>({ max: MAX_NETWORKS, ttl: FORGET_MS });

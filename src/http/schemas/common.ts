@@ -7,6 +7,9 @@ import { type limitsOf, MAX_TEXT_CHARACTERS } from '../request-limits.js';
 
 /** Schemas that several routes use. */
 
+/** The keyword that bounds an object of any shape; the document says it in words. */
+export const BOUNDED = 'x-bounded';
+
 export const ModalityName = Type.Enum([...MODALITIES], { description: 'What the vector was made from.' });
 
 export const RoleName = Type.Enum([...ROLES], {
@@ -42,14 +45,14 @@ export const ErrorEntry = Type.Object({ error: AnyObject }, { description: 'A pr
 export const MetadataObject = Type.Unsafe<Record<string, unknown>>({
   type: 'object',
   additionalProperties: true,
-  'x-bounded': true,
+  [BOUNDED]: true,
   description: `Any JSON object of at most ${LIMITS.jsonDepth} levels and ${LIMITS.metadataBytes} bytes.`,
 });
 
 export const Filter = Type.Unsafe<Record<string, unknown>>({
   type: 'object',
   additionalProperties: true,
-  'x-bounded': true,
+  [BOUNDED]: true,
   description:
     'Only items whose metadata match: {"colour": "red"}, {"year": {"$gte": 2020}}, {"tag": {"$in": ["a", "b"]}}, $ne, $nin, $exists, $and, $or, $not.',
 });

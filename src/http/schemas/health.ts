@@ -48,7 +48,7 @@ export const ModelHealth = Type.Object(
 export const Health = Type.Object(
   {
     live: Type.Boolean({ description: 'Whether the process answers.' }),
-    ready: Type.Boolean({ description: 'Whether the default model can embed, and the service goes on.' }),
+    ready: Type.Boolean({ description: 'Whether the default model can embed, and the service is not about to stop.' }),
     state: ServiceState,
     model: Type.Object(Identity),
     device: Device,

@@ -4,6 +4,7 @@ import type { Static, TObject, TSchema } from 'typebox';
 import { Problem } from '../../common/errors.js';
 import { excessOf, JSON_BOUNDS, type JsonExcess } from '../../store/validate.js';
 import { hasMoreValues, MAX_INLINE_VALUES, parseJson } from '../body/json.js';
+import { BOUNDED } from '../schemas/common.js';
 import { explain } from './error-message.js';
 
 /**
@@ -23,7 +24,7 @@ function newAjv(options: { coerceTypes: boolean }): Ajv {
     verbose: true,
   });
   for (const keyword of [MIN_LENGTH, MAX_LENGTH]) ajv.removeKeyword(keyword.keyword as string).addKeyword(keyword);
-  return ajv.addKeyword(BOUNDED);
+  return ajv.addKeyword(BOUNDED_KEYWORD);
 }
 
 /** Counts the code points of a string only when its length alone does not decide: a code point has one or two units. */
@@ -53,8 +54,8 @@ const EXCESSES: Record<JsonExcess, string> = {
   values: `has more than ${JSON_BOUNDS.values} values`,
   prototype: 'has the field "__proto__"',
 };
-const BOUNDED: KeywordDefinition = {
-  keyword: 'x-bounded',
+const BOUNDED_KEYWORD: KeywordDefinition = {
+  keyword: BOUNDED,
   type: 'object',
   schemaType: 'boolean',
   errors: 'full',
@@ -62,7 +63,7 @@ const BOUNDED: KeywordDefinition = {
     const check: { (value: unknown): boolean; errors?: object[] } = (value) => {
       const excess = excessOf(value);
       if (excess === undefined) return true;
-      check.errors = [{ keyword: 'x-bounded', message: EXCESSES[excess], params: {} }];
+      check.errors = [{ keyword: BOUNDED, message: EXCESSES[excess], params: {} }];
       return false;
     };
     return check as never;
