@@ -1,44 +1,31 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mp4 } from './media-files.js';
+import { postJson, ServiceProcess } from './service-process.js';
 
 let dataDir: string;
-let running: ChildProcess | undefined;
+let running: ServiceProcess | undefined;
 
 beforeEach(async () => {
   dataDir = await mkdtemp(path.join(tmpdir(), 'onespace-process-'));
 });
 afterEach(async () => {
-  if (running?.exitCode === null && running.signalCode === null) {
-    running.kill('SIGKILL');
-    await once(running, 'exit');
-  }
+  await running?.kill();
   await rm(dataDir, { recursive: true });
 });
 
-const start = (settings: Record<string, string> = {}) => {
-  const env = { ...process.env, PORT: '0', LOG_LEVEL: 'info', ...settings, DATA_DIR: dataDir };
-  running = spawn(process.execPath, ['dist/src/main.js'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+const spawn = async (settings: Record<string, string> = {}) => {
+  running = await ServiceProcess.spawn({ settings: { ...settings, DATA_DIR: dataDir } });
   return running;
 };
-
-/** Starts the service as a process, and waits until it prints its URL. */
-async function serve(): Promise<{ child: ChildProcess; url: string; logs: Record<string, unknown>[] }> {
-  const child = start();
-  const logs: Record<string, unknown>[] = [];
-  createInterface({ input: child.stdout as never }).on('line', (line) => logs.push(JSON.parse(line)));
-  for await (const line of createInterface({ input: child.stderr as never })) {
-    const url = /ready .*(http:\/\/\S+)/.exec(line)?.[1];
-    if (url !== undefined) return { child, url, logs };
-  }
-  throw new Error('the service ended before it was ready');
-}
+const serve = async () => {
+  running = await ServiceProcess.start({ settings: { DATA_DIR: dataDir } });
+  return running;
+};
 
 const underWay = async (url: string) =>
   /^onespace_requests_under_way (\d+)/m.exec(await (await fetch(`${url}/metrics`)).text())?.[1];
@@ -46,9 +33,6 @@ const underWay = async (url: string) =>
 /** Whether a process has loaded a native module, as Linux tells: it is starting, and not yet done. */
 const loadsModules = async (pid: number | undefined): Promise<boolean> =>
   (await readFile(`/proc/${pid}/maps`, 'utf8')).includes('.node\n');
-
-const postJson = (url: string, body: object) =>
-  fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
 
 function postFile(url: string, file: Buffer): Promise<Response> {
   const form = new FormData();
@@ -58,43 +42,36 @@ function postFile(url: string, file: Buffer): Promise<Response> {
 
 describe('the process', () => {
   it('finishes accepted requests on SIGTERM, then exits with 0', async () => {
-    const { child, url } = await serve();
+    const service = await serve();
+    const { url } = service;
     const clip = await mp4('testsrc=duration=8:size=1280x720:rate=25');
     const replies = Array.from({ length: 6 }, () => postFile(`${url}/embed/video`, clip));
     await expect.poll(() => underWay(url)).toBe('6');
-    const exit = once(child, 'exit');
-    child.kill('SIGTERM');
+    service.child.kill('SIGTERM');
     expect((await Promise.all(replies)).map(({ status }) => status)).toEqual(Array(6).fill(200));
-    expect(await exit).toEqual([0, null]);
+    expect(await service.exit).toEqual([0, null]);
   });
 
   it.skipIf(process.platform !== 'linux')('ends with success when told to stop while it starts', async () => {
-    const child = start();
-    let stderr = '';
-    child.stderr?.on('data', (chunk) => {
-      stderr += chunk;
-    });
-    const exit = once(child, 'exit');
-    await expect.poll(() => loadsModules(child.pid), { interval: 5, timeout: 30_000 }).toBe(true);
-    child.kill('SIGTERM');
-    expect(await exit).toEqual([0, null]);
-    expect(stderr).toBe('');
+    const service = await spawn();
+    await expect.poll(() => loadsModules(service.child.pid), { interval: 5, timeout: 30_000 }).toBe(true);
+    expect(await service.stop()).toEqual([0, null]);
+    expect(service.stderr).toBe('');
   });
 
   it('ends at once when it is told to stop a second time', async () => {
-    const { child, url, logs } = await serve();
-    const upload = request(`${url}/embed/image`, {
+    const service = await serve();
+    const upload = request(`${service.url}/embed/image`, {
       method: 'POST',
       headers: { 'content-type': 'image/jpeg', 'content-length': 1000 },
     });
     const isCutOff = expect(once(upload, 'response')).rejects.toThrow();
     upload.write(Buffer.from([0xff, 0xd8, 0xff, 0xe0]));
-    await expect.poll(() => underWay(url)).toBe('1');
-    const exit = once(child, 'exit');
-    child.kill('SIGTERM');
-    await expect.poll(() => logs.some(({ msg }) => /^SIGTERM: finishing/.test(String(msg)))).toBe(true);
-    child.kill('SIGTERM');
-    expect(await exit).toEqual([1, null]);
+    await expect.poll(() => underWay(service.url)).toBe('1');
+    service.child.kill('SIGTERM');
+    await expect.poll(() => service.logs.some(({ msg }) => /^SIGTERM: finishing/.test(String(msg)))).toBe(true);
+    service.child.kill('SIGTERM');
+    expect(await service.exit).toEqual([1, null]);
     await isCutOff;
   });
 
@@ -102,8 +79,7 @@ describe('the process', () => {
     const first = await serve();
     for (let i = 0; i < 5; i++) await postJson(`${first.url}/items`, { id: `item ${i}`, text: `a thing number ${i}` });
     await fetch(`${first.url}/items/item%203`, { method: 'DELETE' });
-    first.child.kill('SIGKILL');
-    await once(first.child, 'exit');
+    await first.kill();
 
     const { url } = await serve();
     const { items } = (await (await fetch(`${url}/items`)).json()) as { items: { id: string }[] };
@@ -113,10 +89,10 @@ describe('the process', () => {
   });
 
   it('logs one line of JSON per request, with the request id of the reply', async () => {
-    const { url, logs } = await serve();
-    const requestId = (await fetch(`${url}/nothing`)).headers.get('x-request-id');
+    const service = await serve();
+    const requestId = (await fetch(`${service.url}/nothing`)).headers.get('x-request-id');
     await expect
-      .poll(() => logs.find(({ request_id }) => request_id === requestId))
+      .poll(() => service.logs.find(({ request_id }) => request_id === requestId))
       .toMatchObject({ status: 404, path: '/nothing' });
   });
 
@@ -124,13 +100,8 @@ describe('the process', () => {
     [{ PORT: 'eighty' }, /PORT=eighty: must be an integer from 0 to 65535/],
     [{ MODEL: 'no-such-model' }, /There is no model "no-such-model"/],
   ])('reports what is wrong with %j, and exits with an error', async (settings, message) => {
-    const child = start(settings as Record<string, string>);
-    let stderr = '';
-    child.stderr?.on('data', (chunk) => {
-      stderr += chunk;
-    });
-    expect(await once(child, 'exit')).toEqual([1, null]);
-    expect(stderr).toMatch(message);
-    expect(stderr).not.toContain('    at ');
+    const printed = await ServiceProcess.failure({ settings: { ...settings, DATA_DIR: dataDir } });
+    expect(printed).toMatch(message);
+    expect(printed).not.toContain('    at ');
   });
 });

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -7,15 +6,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from './free-port.js';
 import { NEXT, THIS } from './model-copies.js';
+import { ServiceProcess } from './service-process.js';
 import { type ChromaServer, startChroma } from './store/chroma/chroma-server.js';
 
 const haproxy = spawnSync('haproxy', ['-v']).status === 0;
 const folder = await mkdtemp(path.join(tmpdir(), 'onespace-replicas-'));
 const chroma = haproxy ? await startChroma(path.join(folder, 'chroma')) : undefined;
 
-const children: ChildProcess[] = [];
 let [balancer, first, second] = ['', '', ''];
-let victim: ChildProcess;
+const replicas: ServiceProcess[] = [];
+let proxy: ChildProcess | undefined;
 
 async function untilReady(url: string): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt++) {
@@ -25,26 +25,15 @@ async function untilReady(url: string): Promise<void> {
   throw new Error(`${url} does not get ready`);
 }
 
-async function startReplica(name: string, store: ChromaServer): Promise<{ url: string; child: ChildProcess }> {
-  const port = await freePort();
-  const settings = {
-    PORT: String(port),
-    STORE: 'chroma',
-    CHROMA_URL: store.url,
-    ENCODER_THREADS: '1',
-    LOG_LEVEL: 'error',
-  };
-  const env = { ...process.env, ...settings, DATA_DIR: path.join(folder, name) };
-  const child = spawn(process.execPath, ['dist/src/main.js'], { env, stdio: 'ignore' });
-  children.push(child);
-  await untilReady(`http://127.0.0.1:${port}`);
-  return { url: `http://127.0.0.1:${port}`, child };
+function startReplica(name: string, store: ChromaServer): Promise<ServiceProcess> {
+  const settings = { STORE: 'chroma', CHROMA_URL: store.url, ENCODER_THREADS: '1', LOG_LEVEL: 'error' };
+  return ServiceProcess.start({ settings: { ...settings, DATA_DIR: path.join(folder, name) } });
 }
 
 async function startBalancer(): Promise<string> {
   const address = `127.0.0.1:${await freePort()}`;
   const env = { ...process.env, BIND: address, REPLICA_1: first.slice(7), REPLICA_2: second.slice(7) };
-  children.push(spawn('haproxy', ['-f', 'deploy/haproxy/haproxy.cfg', '-db'], { env, stdio: 'ignore' }));
+  proxy = spawn('haproxy', ['-f', 'deploy/haproxy/haproxy.cfg', '-db'], { env, stdio: 'ignore' });
   await untilReady(`http://${address}`);
   return `http://${address}`;
 }
@@ -64,17 +53,14 @@ async function idsFrom(url: string): Promise<string[]> {
 // The tests need HAProxy and the Chroma package.
 describe.skipIf(chroma === undefined)('two replicas that share one Chroma server, behind HAProxy', () => {
   beforeAll(async () => {
-    const one = await startReplica('one', chroma as ChromaServer);
-    const two = await startReplica('two', chroma as ChromaServer);
-    [first, second, victim] = [one.url, two.url, one.child];
+    for (const name of ['one', 'two']) replicas.push(await startReplica(name, chroma as ChromaServer));
+    [first = '', second = ''] = replicas.map(({ url }) => url);
     balancer = await startBalancer();
   }, 120_000);
 
   afterAll(async () => {
-    for (const child of children.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null)) {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    }
+    for (const replica of replicas) await replica.kill();
+    proxy?.kill();
     await chroma?.stop();
     await rm(folder, { recursive: true, force: true });
   });
@@ -95,7 +81,7 @@ describe.skipIf(chroma === undefined)('two replicas that share one Chroma server
     const client = async () => {
       while (sent < 120) {
         const id = `item ${String(sent++).padStart(3, '0')}`;
-        if (sent === 40) victim.kill('SIGKILL');
+        if (sent === 40) void replicas[0]?.kill();
         const reply = await store(balancer, id, `thing number ${sent}`).catch(() => undefined);
         if (reply?.status === 201) acknowledged.push(id);
       }
@@ -132,10 +118,10 @@ describe.skipIf(chroma === undefined)('two replicas that share one Chroma server
     const state = { format: 1, base: THIS, active: { source: './next', id: NEXT }, indexes: {} };
     await mkdir(path.join(dataDir, 'rollout'), { recursive: true });
     await writeFile(path.join(dataDir, 'rollout', 'state.json'), JSON.stringify(state));
-    const env = { ...process.env, PORT: '0', STORE: 'chroma', CHROMA_URL: chroma?.url, DATA_DIR: dataDir };
-    const { status, stderr } = spawnSync(process.execPath, ['dist/src/main.js'], { env, encoding: 'utf8' });
-    expect(status).toBe(1);
-    expect(stderr).toMatch(/Either set MODEL=.\/next, or remove DATA_DIR\/rollout to run onespace-mini/);
+    const settings = { STORE: 'chroma', CHROMA_URL: chroma?.url ?? '', DATA_DIR: dataDir };
+    expect(await ServiceProcess.failure({ settings })).toMatch(
+      /Either set MODEL=.\/next, or remove DATA_DIR\/rollout to run onespace-mini/,
+    );
   });
 
   it('answer writes with 503 while Chroma is down, and keep embedding', async () => {

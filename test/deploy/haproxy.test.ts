@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { freePort } from '../free-port.js';
+import { ServiceProcess } from '../service-process.js';
 
 const isInstalled = spawnSync('haproxy', ['-v']).status === 0;
 if (!isInstalled) console.warn('LEFT OUT: test/deploy/haproxy.test.ts needs HAProxy (apt-get install haproxy).');
@@ -144,22 +145,19 @@ describe.skipIf(!isInstalled)('HAProxy', () => {
   });
 });
 
-async function startReplica(port: number): Promise<ChildProcess> {
-  const settings = {
-    PORT: String(port),
-    DATA_DIR: path.join(folder, String(port)),
-    TRUST_PROXY: 'loopback',
-    ENCODER_THREADS: '1',
-    SHUTDOWN_DELAY_SECONDS: '3',
-    LOG_LEVEL: 'error',
-  };
-  const child = spawn(process.execPath, ['dist/src/main.js'], {
-    env: { ...process.env, ...settings },
-    stdio: 'ignore',
+async function startReplica(port: number): Promise<ServiceProcess> {
+  const replica = await ServiceProcess.start({
+    settings: {
+      PORT: String(port),
+      DATA_DIR: path.join(folder, String(port)),
+      TRUST_PROXY: 'loopback',
+      ENCODER_THREADS: '1',
+      SHUTDOWN_DELAY_SECONDS: '3',
+      LOG_LEVEL: 'error',
+    },
   });
-  children.push(child);
-  await untilAnswered(`http://127.0.0.1:${port}/readyz`);
-  return child;
+  children.push(replica.child);
+  return replica;
 }
 
 describe.skipIf(!isInstalled)('a rolling restart of two replicas behind HAProxy', () => {
@@ -200,7 +198,7 @@ describe.skipIf(!isInstalled)('a rolling restart of two replicas behind HAProxy'
     };
     const clients = send.map(client);
     for (const [i, port] of ports.entries()) {
-      await end(replicas[i] as ChildProcess, 'SIGTERM');
+      await replicas[i]?.stop();
       await startReplica(port);
       // Until the balancer has seen that it is back.
       await sleep(3000);

@@ -1,11 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ServiceProcess } from '../service-process.js';
 import type { Schema } from './arbitrary.js';
 
 /** Longest time that a body may hold the event loop, so that every other request waits. */
@@ -27,22 +23,14 @@ interface Document {
   components: { schemas: Record<string, Schema> };
 }
 
-let service: ChildProcess;
+let service: ServiceProcess;
 let url: string;
-let dataDir: string;
 let probe: Worker;
 let document: Document;
 
 beforeAll(async () => {
-  dataDir = await mkdtemp(path.join(tmpdir(), 'onespace-test-'));
-  service = spawn(process.execPath, ['dist/src/main.js'], {
-    env: { ...process.env, PORT: '0', DATA_DIR: dataDir, LOG_LEVEL: 'silent' },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  for await (const line of createInterface({ input: service.stderr as NodeJS.ReadableStream })) {
-    url = /on (http:\S+)$/.exec(line)?.[1] ?? '';
-    if (url !== '') break;
-  }
+  service = await ServiceProcess.start({ settings: { LOG_LEVEL: 'silent' } });
+  url = service.url;
   // Asks for /health without a pause, in a thread of its own.
   const code = `
     const { parentPort, workerData } = require('node:worker_threads');
@@ -60,8 +48,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await probe.terminate();
-  service.kill('SIGKILL');
-  await rm(dataDir, { recursive: true, force: true });
+  await service.kill();
 });
 
 /** The longest time that /health did not answer since the last call. */

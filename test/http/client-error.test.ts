@@ -1,46 +1,17 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ServiceProcess } from '../service-process.js';
 
-let dataDir: string;
-let child: ChildProcess;
-let url: URL;
-const logs: Record<string, unknown>[] = [];
+let service: ServiceProcess;
 
 beforeAll(async () => {
-  dataDir = await mkdtemp(path.join(tmpdir(), 'onespace-client-error-'));
-  const env = {
-    ...process.env,
-    PORT: '0',
-    LOG_LEVEL: 'info',
-    HEADERS_TIMEOUT_SECONDS: '2',
-    SLOW_BODY_SECONDS: '1',
-    DATA_DIR: dataDir,
-  };
-  child = spawn(process.execPath, ['dist/src/main.js'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  createInterface({ input: child.stdout as never }).on('line', (line) => logs.push(JSON.parse(line)));
-  for await (const line of createInterface({ input: child.stderr as never })) {
-    const found = /ready .*(http:\/\/\S+)/.exec(line)?.[1];
-    if (found !== undefined) {
-      url = new URL(found);
-      return;
-    }
-  }
+  service = await ServiceProcess.start({ settings: { HEADERS_TIMEOUT_SECONDS: '2', SLOW_BODY_SECONDS: '1' } });
 });
-afterAll(async () => {
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-  await rm(dataDir, { recursive: true });
-});
+afterAll(() => service.kill());
 
 /** Sends bytes that may be no HTTP. @returns the head of the reply */
 async function send(bytes: string): Promise<string> {
-  const socket = connect({ host: url.hostname, port: Number(url.port) });
+  const socket = connect(service.port, '127.0.0.1');
   socket.write(bytes);
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer);
@@ -70,18 +41,18 @@ describe('the log', () => {
   ])('has the id that the sender of a request received which %s', async (_, bytes, status, reason) => {
     const head = await send(bytes);
     expect(head).toContain(`HTTP/1.1 ${status} `);
-    const found = () => logs.find(({ request_id }) => request_id === requestIdOf(head));
+    const found = () => service.logs.find(({ request_id }) => request_id === requestIdOf(head));
     await expect.poll(found).toMatchObject({ status, client: '127.0.0.1', msg: 'request' });
     if (reason !== undefined) expect(found()?.reason).toEqual(expect.stringMatching(reason));
   });
 
   it('is not filled by a flood of broken requests, and says how many are left out', async () => {
-    const before = logs.length;
+    const before = service.logs.length;
     const startMs = performance.now();
     await Promise.all(Array.from({ length: 300 }, () => send('GARBAGE\r\n\r\n')));
     const seconds = Math.ceil((performance.now() - startMs) / 1000) + 1;
-    expect(logs.length - before).toBeLessThanOrEqual(10 * seconds);
-    const suppressed = () => logs.reduce((sum, line) => sum + Number(line.suppressed ?? 0), 0);
+    expect(service.logs.length - before).toBeLessThanOrEqual(10 * seconds);
+    const suppressed = () => service.logs.reduce((sum, line) => sum + Number(line.suppressed ?? 0), 0);
     await expect
       .poll(async () => {
         await send('GARBAGE\r\n\r\n');

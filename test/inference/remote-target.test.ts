@@ -1,15 +1,14 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../free-port.js';
 import { jpeg, mp4 } from '../media-files.js';
 import { ModelCopies, THIS } from '../model-copies.js';
 import { dot, problemOf, startServer, type TestServer } from '../server.js';
+import { ServiceProcess } from '../service-process.js';
 
 const SOON = { timeout: 30_000 };
 const KEY = 'a-key-of-the-upstream';
@@ -193,8 +192,7 @@ describe('an upstream that is a onespace', () => {
     opened.push(server);
     const embed = (text: string) => server.json('/embed', { text });
     expect((await embed('before')).status).toBe(200);
-    upstream.kill('SIGKILL');
-    await once(upstream, 'exit');
+    await upstream.kill();
     for (let i = 0; i < 4; i++)
       expect(await problemOf(await embed(`gone ${i}`))).toMatchObject({ code: 'unavailable' });
     await expect.poll(async () => (await healthOf(server)).state, SOON).toBe('down');
@@ -274,15 +272,11 @@ describe('an upstream that is any server with OpenAI’s interface', () => {
 });
 
 /** A onespace as a process of its own. */
-async function startProcess(PORT: string): Promise<ChildProcess> {
+async function startProcess(PORT: string): Promise<ServiceProcess> {
   const DATA_DIR = path.join(healthy.dataDir, `process-${PORT}`);
-  const env = { ...process.env, PORT, DATA_DIR, LOG_LEVEL: 'silent' };
-  const child = spawn(process.execPath, ['dist/src/main.js'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  const service = await ServiceProcess.start({ settings: { PORT, DATA_DIR, LOG_LEVEL: 'silent' } });
   stops.push(async () => {
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+    await service.kill();
   });
-  for await (const line of createInterface({ input: child.stderr as never })) if (/ready/.test(line)) return child;
-  throw new Error('the upstream exited before it was ready');
+  return service;
 }

@@ -1,24 +1,28 @@
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent, request } from 'node:http';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../free-port.js';
-import { newFolder, remove, ServiceProcess, send } from './service-process.js';
+import { ServiceProcess, send } from '../service-process.js';
 
 let folder: string;
 let service: ServiceProcess;
 
 beforeAll(async () => {
-  folder = await newFolder();
+  folder = await mkdtemp(path.join(tmpdir(), 'onespace-lifecycle-'));
 });
 afterEach(() => service.kill());
-afterAll(() => remove(folder));
+afterAll(() => rm(folder, { recursive: true, force: true }));
 
 let folders = 0;
 const start = async (settings: Record<string, string> = {}) => {
-  service = await ServiceProcess.start({ dataDir: path.join(folder, String(++folders)), settings });
+  service = await ServiceProcess.start({
+    settings: { ...settings, DATA_DIR: path.join(folder, String(++folders)) },
+  });
 };
 
 /** A request whose body is complete when `finish` is called. */

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { Agent } from 'node:http';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freePort } from '../free-port.js';
-import { newFolder, remove, ServiceProcess, send } from './service-process.js';
+import { ServiceProcess, send } from '../service-process.js';
 
 const CLIENTS = 6;
 /** Each client waits so long between its requests: the two services and their clients share few cores. */
@@ -17,7 +18,7 @@ let proxy: ChildProcess | undefined;
 let services: ServiceProcess[];
 
 beforeEach(async () => {
-  folder = await newFolder();
+  folder = await mkdtemp(path.join(tmpdir(), 'onespace-lifecycle-'));
 });
 afterEach(async () => {
   await Promise.all(services.map((service) => service.kill()));
@@ -26,11 +27,11 @@ afterEach(async () => {
     proxy.kill('SIGKILL');
     await exit;
   }
-  await remove(folder);
+  await rm(folder, { recursive: true, force: true });
 });
 
 const startService = (i: number, settings: Record<string, string>) =>
-  ServiceProcess.start({ dataDir: path.join(folder, String(i)), settings });
+  ServiceProcess.start({ settings: { ...settings, DATA_DIR: path.join(folder, String(i)) } });
 
 /** Two services on ports that they keep over a restart. */
 async function startServices(

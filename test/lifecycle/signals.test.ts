@@ -1,12 +1,13 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../free-port.js';
-import { newFolder, remove, ServiceProcess } from './service-process.js';
+import { ServiceProcess } from '../service-process.js';
 
 /** When the signal is sent, in ms after the process was started. */
 const MOMENTS = [0, 1, 5, 20, 35, 50, 75, 100, 150, 200, 350, 500, 750, 1000, 1500, 2000, 3000, 5000];
@@ -23,9 +24,9 @@ if (!hasScript) console.warn('LEFT OUT: the terminal that is closed, which needs
 
 let folder: string;
 beforeAll(async () => {
-  folder = await newFolder();
+  folder = await mkdtemp(path.join(tmpdir(), 'onespace-lifecycle-'));
 });
-afterAll(() => remove(folder));
+afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const promptly = <Result>(ending: Promise<Result>): Promise<Result | 'still running'> =>
   Promise.race([ending, sleep(PROMPT_MS, 'still running' as const, { ref: false })]);
@@ -42,7 +43,7 @@ describe('before its modules are loaded', () => {
 describe.each(SIGNALS)('%s', (signal) => {
   it('ends the process at whatever moment it comes, and the next start finds everything in order', async () => {
     const dataDir = path.join(folder, signal);
-    const first = await ServiceProcess.start({ dataDir });
+    const first = await ServiceProcess.start({ settings: { DATA_DIR: dataDir } });
     await fetch(`${first.url}/items`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -53,7 +54,7 @@ describe.each(SIGNALS)('%s', (signal) => {
 
     const moments = signal === 'SIGTERM' ? MOMENTS : MOMENTS.filter((_, i) => i % 4 === 0);
     for (const ms of moments) {
-      const service = await ServiceProcess.spawn({ dataDir });
+      const service = await ServiceProcess.spawn({ settings: { DATA_DIR: dataDir } });
       await sleep(ms);
       service.child.kill(signal);
       const ending = await promptly(service.exit);
@@ -65,7 +66,7 @@ describe.each(SIGNALS)('%s', (signal) => {
       expect(service.stderr.replace(/^\nonespace is ready[\s\S]*/, ''), `after ${ms} ms`).toBe('');
     }
 
-    const last = await ServiceProcess.start({ dataDir });
+    const last = await ServiceProcess.start({ settings: { DATA_DIR: dataDir } });
     const { items } = JSON.parse((await last.get('/items')).body);
     expect(items).toMatchObject([{ id: 'kept' }]);
     last.child.kill(signal);
@@ -94,7 +95,7 @@ describe.skipIf(!canUnshare)('as process 1 of a pid namespace', () => {
     for (const ms of [0, 1, 5, 20, 50, 100, 200, 500, 1000, 2000, 4000]) {
       const dataDir = path.join(folder, `pid-1-${ms}`);
       await mkdir(dataDir);
-      const service = await ServiceProcess.spawn({ dataDir, prefix: ofOwnPidNamespace });
+      const service = await ServiceProcess.spawn({ settings: { DATA_DIR: dataDir }, prefix: ofOwnPidNamespace });
       let pid: number | undefined;
       while (pid === undefined) pid = await inner(service.child.pid);
       const beganMs = performance.now();
@@ -116,7 +117,10 @@ describe.skipIf(!canUnshare)('as process 1 of a pid namespace', () => {
       for (const ms of [5, 20, 50, 100, 500, 2000]) {
         const dataDir = path.join(folder, `tini-${ms}`);
         await mkdir(dataDir);
-        const service = await ServiceProcess.spawn({ dataDir, prefix: [...ofOwnPidNamespace, 'tini', '--'] });
+        const service = await ServiceProcess.spawn({
+          settings: { DATA_DIR: dataDir },
+          prefix: [...ofOwnPidNamespace, 'tini', '--'],
+        });
         let pid: number | undefined;
         while (pid === undefined) pid = await inner(service.child.pid);
         // tini blocks signals first of all, and passes on what has come meanwhile.

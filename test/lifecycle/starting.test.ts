@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Agent } from 'node:http';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -7,16 +8,16 @@ import type { ProblemDocument } from '../../src/common/errors.js';
 import { openFaissStore } from '../../src/store/faiss/store.js';
 import { freePort } from '../free-port.js';
 import { BUNDLED_REVISION } from '../model-copies.js';
-import { newFolder, type Reply, remove, ServiceProcess, send } from './service-process.js';
+import { type Reply, ServiceProcess, send } from '../service-process.js';
 
 let folder: string;
 let service: ServiceProcess | undefined;
 
 beforeAll(async () => {
-  folder = await newFolder();
+  folder = await mkdtemp(path.join(tmpdir(), 'onespace-lifecycle-'));
 });
 afterEach(() => service?.kill());
-afterAll(() => remove(folder));
+afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const logger = { info() {}, warn() {}, error() {} };
 const binding = { model: 'onespace-mini', revision: BUNDLED_REVISION, dim: 256 };
@@ -61,7 +62,7 @@ describe('a service that starts', () => {
     const dataDir = path.join(folder, 'journal');
     await writeJournal(dataDir, 20_000);
     const adminPort = await freePort();
-    service = await ServiceProcess.spawn({ dataDir, settings: { ADMIN_PORT: String(adminPort) } });
+    service = await ServiceProcess.spawn({ settings: { DATA_DIR: dataDir, ADMIN_PORT: String(adminPort) } });
     await service.until('/livez', (status) => status === 200);
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const early = await service.embed('early', agent);
@@ -108,7 +109,7 @@ describe('a service that starts', () => {
     await mkdir(path.join(dataDir, 'index', 'onespace-mini'), { recursive: true });
     const index = { format: 1, model: 'another', revision: '1', dim: 8 };
     await writeFile(path.join(dataDir, 'index', 'onespace-mini', 'index.json'), JSON.stringify(index));
-    service = await ServiceProcess.spawn({ dataDir });
+    service = await ServiceProcess.spawn({ settings: { DATA_DIR: dataDir } });
     await service.until('/livez', (status) => status === 200);
     expect(await service.exit).toEqual([1, null]);
     expect(service.stderr).toMatch(/^onespace cannot start: The index holds vectors of another/);
@@ -119,24 +120,23 @@ describe('a service that starts', () => {
     [{ MAX_QUEUE: 'many' }, /MAX_QUEUE=many/],
     [{ HOST: '0.0.0.0' }, /HOST=0.0.0.0 lets other machines call/],
   ])('opens no port with %j', async (settings, message) => {
-    service = await ServiceProcess.spawn({ dataDir: path.join(folder, 'invalid'), settings });
+    service = await ServiceProcess.spawn({ settings: { ...settings, DATA_DIR: path.join(folder, 'invalid') } });
     expect(await service.exit).toEqual([1, null]);
     expect(service.stderr).toMatch(message);
   });
 
   it('ends with 1 when a port is taken, before it opens anything else', async () => {
     const dataDir = path.join(folder, 'taken');
-    service = await ServiceProcess.spawn({ dataDir });
+    service = await ServiceProcess.spawn({ settings: { DATA_DIR: dataDir } });
     await service.until('/livez', (status) => status === 200);
-    const other = await ServiceProcess.spawn({ dataDir, settings: { PORT: String(service.port) } });
+    const other = await ServiceProcess.spawn({ settings: { DATA_DIR: dataDir, PORT: String(service.port) } });
     expect(await other.exit).toEqual([1, null]);
     expect(other.stderr).toMatch(/EADDRINUSE/);
   }, 120_000);
 
   it('is bound by the time limits of the service: headers that do not come are answered with 408', async () => {
     service = await ServiceProcess.spawn({
-      dataDir: path.join(folder, 'slow'),
-      settings: { HEADERS_TIMEOUT_SECONDS: '1', HOST: 'localhost' },
+      settings: { DATA_DIR: path.join(folder, 'slow'), HEADERS_TIMEOUT_SECONDS: '1', HOST: 'localhost' },
     });
     await service.until('/livez', (status) => status === 200);
     const { connect } = await import('node:net');

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseGpus } from '../../src/observability/gpu.js';
-import { type ServiceProcess, startService } from './service-process.js';
+import { ServiceProcess } from '../service-process.js';
 
 describe('GPU readings', () => {
   it('have memory and load of each GPU', () => {
@@ -32,7 +32,7 @@ describe('GPU gauges of a running service', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'onespace-gpu-'));
-    service = await startService({ PATH: `${folder}:${process.env.PATH}` });
+    service = await ServiceProcess.start({ settings: { LOG_LEVEL: 'debug', PATH: `${folder}:${process.env.PATH}` } });
   });
   afterAll(async () => {
     await service.stop();

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { startService } from './service-process.js';
+import { ServiceProcess } from '../service-process.js';
 
 const SOON = { timeout: 20_000 };
 const folder = await mkdtemp(path.join(tmpdir(), 'onespace-log-'));
@@ -21,7 +21,9 @@ const linesIn = async (file: string) => (await readFile(file, 'utf8')).trim().sp
 
 describe('LOG_FILE', () => {
   it('takes the log, down to the last line before the process ends', async () => {
-    const service = await startService({ LOG_FILE: path.join(folder, 'new', 'onespace.log') });
+    const service = await ServiceProcess.start({
+      settings: { LOG_LEVEL: 'debug', LOG_FILE: path.join(folder, 'new', 'onespace.log') },
+    });
     await fetch(`${service.url}/nothing`);
     await service.stop();
     expect(service.logs).toEqual([]);
@@ -32,7 +34,9 @@ describe('LOG_FILE', () => {
 
   it('begins a new file at LOG_MAX_MB and keeps LOG_MAX_DAYS files', async () => {
     const file = path.join(folder, 'rotating', 'onespace.log');
-    const service = await startService({ LOG_FILE: file, LOG_MAX_MB: '1', LOG_MAX_DAYS: '2' });
+    const service = await ServiceProcess.start({
+      settings: { LOG_LEVEL: 'debug', LOG_FILE: file, LOG_MAX_MB: '1', LOG_MAX_DAYS: '2' },
+    });
     const long = 'x'.repeat(10_000);
     const written = () => readdir(path.dirname(file));
     // A file is left when a write finds it full: one more batch may be needed on a busy machine.
@@ -48,12 +52,14 @@ describe('LOG_FILE', () => {
   });
 
   it.skipIf(!mounts)('costs lines when its disk is full, and nothing else', async () => {
-    const service = await startService({ LOG_FILE: path.join(small, 'onespace.log') });
+    const service = await ServiceProcess.start({
+      settings: { LOG_LEVEL: 'debug', LOG_FILE: path.join(small, 'onespace.log') },
+    });
     const ballast = path.join(small, 'ballast');
     await writeFile(ballast, Buffer.alloc((await statfs(small)).bavail * 4096));
     for (let i = 0; i < 200; i++) expect((await fetch(`${service.url}/full-${i}`)).status).toBe(404);
-    expect(service.stderr()).toMatch(/cannot write its log: ENOSPC/);
-    expect(service.stderr().match(/cannot write its log/g)).toHaveLength(1);
+    expect(service.stderr).toMatch(/cannot write its log: ENOSPC/);
+    expect(service.stderr.match(/cannot write its log/g)).toHaveLength(1);
     expect(await service.series('onespace_disk_free_bytes{folder="log"}')).toBe(0);
     await rm(ballast);
     await fetch(`${service.url}/room-again`);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { freePort } from '../free-port.js';
 import { jpeg, mp4 } from '../media-files.js';
-import { type ServiceProcess, startService } from './service-process.js';
+import { ServiceProcess } from '../service-process.js';
 
 /** A real Prometheus with the alerts of the repository reads the real service, and every expression has data. */
 
@@ -109,7 +109,7 @@ describe.skipIf(!prometheus)('a Prometheus that reads the service', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'onespace-prometheus-'));
-    service = await startService();
+    service = await ServiceProcess.start({ settings: { LOG_LEVEL: 'debug' } });
     const port = await freePort();
     url = `http://127.0.0.1:${port}`;
     const config = (await readFile('deploy/prometheus/prometheus.yml', 'utf8'))

@@ -4,7 +4,7 @@ import { createServer, request, type Server } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type LogLine, readSeries, type ServiceProcess, startService } from './service-process.js';
+import { type LogLine, readSeries, ServiceProcess } from '../service-process.js';
 
 const KEY = 'a-key-that-the-log-never-shows';
 const WITH_KEY = { authorization: `Bearer ${KEY}` };
@@ -23,7 +23,9 @@ beforeAll(async () => {
   await once(silent, 'listening');
   const host = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
   silentUrl = `http://${host}/cat.jpg`;
-  service = await startService({ API_KEYS: KEY, ALLOW_URL_HOSTS: host, SLOW_BODY_SECONDS: '2', ADMIN_PORT: '0' });
+  service = await ServiceProcess.start({
+    settings: { LOG_LEVEL: 'debug', API_KEYS: KEY, ALLOW_URL_HOSTS: host, SLOW_BODY_SECONDS: '2', ADMIN_PORT: '0' },
+  });
 });
 afterAll(async () => {
   silent.closeAllConnections();

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it } from 'vitest';
+import { ServiceProcess } from '../service-process.js';
 import { startChroma } from '../store/chroma/chroma-server.js';
-import { startService } from './service-process.js';
 
 const MODEL = 'model="onespace-mini@9"';
 const SOON = { timeout: 60_000, interval: 500 };
@@ -11,7 +11,9 @@ const folder = await mkdtemp(path.join(tmpdir(), 'onespace-store-up-'));
 const chroma = await startChroma(path.join(folder, 'chroma'));
 
 it.skipIf(chroma === undefined)('reports a store that is down, and no vectors of it', async () => {
-  const service = await startService({ STORE: 'chroma', CHROMA_URL: chroma?.url ?? '' });
+  const service = await ServiceProcess.start({
+    settings: { LOG_LEVEL: 'debug', STORE: 'chroma', CHROMA_URL: chroma?.url ?? '' },
+  });
   const up = () => service.series(`onespace_store_up{${MODEL}}`);
   const vectors = () => service.series(`onespace_index_vectors{modality="text",${MODEL}}`);
   const search = () =>

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ModelCopies } from '../model-copies.js';
 import { startServer } from '../server.js';
+import { ServiceProcess } from '../service-process.js';
 import { type Collector, startCollector } from './otlp-receiver.js';
-import { type ServiceProcess, startService } from './service-process.js';
 
 const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
 const PARENT_ID = '00f067aa0ba902b7';
@@ -21,7 +21,9 @@ afterEach(async () => {
 async function start(settings: (collector: Collector) => Record<string, string>) {
   const collector = await startCollector();
   stops.push(() => collector.close());
-  const service = await startService({ OTEL_BSP_SCHEDULE_DELAY: '200', ...settings(collector) });
+  const service = await ServiceProcess.start({
+    settings: { LOG_LEVEL: 'debug', OTEL_BSP_SCHEDULE_DELAY: '200', ...settings(collector) },
+  });
   stops.push(() => service.stop());
   return { collector, service };
 }

@@ -1,10 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ModelCopies } from '../model-copies.js';
+import { ServiceProcess } from '../service-process.js';
 import { writeTinyGemma } from '../tiny/gemma.js';
 
 const CYCLES = 20;
@@ -12,27 +10,20 @@ const CYCLES = 20;
 const NOISE_MB = 120;
 
 let copies: ModelCopies;
-let child: ChildProcess;
-let url: string;
+let service: ServiceProcess;
 
 beforeAll(async () => {
   copies = await ModelCopies.open();
-  const env = { ...process.env, PORT: '0', LOG_LEVEL: 'error', DATA_DIR: path.join(copies.folder, 'data') };
-  child = spawn(process.execPath, ['dist/src/main.js'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
-  for await (const line of createInterface({ input: child.stderr as never })) {
-    url = /ready .*(http:\/\/\S+)/.exec(line)?.[1] ?? '';
-    if (url !== '') return;
-  }
-  throw new Error('the service ended before it was ready');
+  const settings = { LOG_LEVEL: 'error', DATA_DIR: path.join(copies.folder, 'data') };
+  service = await ServiceProcess.start({ settings });
 });
 afterAll(async () => {
-  child.kill('SIGKILL');
-  await once(child, 'exit');
+  await service.kill();
   await copies.close();
 });
 
 async function measure(): Promise<{ megabytes: number; threads: number }> {
-  const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
+  const status = await readFile(`/proc/${service.child.pid}/status`, 'utf8');
   const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
   return { megabytes: field('VmRSS') / 1024, threads: field('Threads') };
 }
@@ -40,7 +31,7 @@ async function measure(): Promise<{ megabytes: number; threads: number }> {
 async function call(method: string, route: string, body?: object): Promise<void> {
   const headers: Record<string, string> = body === undefined ? {} : { 'content-type': 'application/json' };
   const json = body === undefined ? null : JSON.stringify(body);
-  const response = await fetch(url + route, { method, headers, body: json });
+  const response = await fetch(service.url + route, { method, headers, body: json });
   expect(response.ok, await response.text()).toBe(true);
 }
 

@@ -3,26 +3,26 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { postJson, type Service, serve } from './service.js';
+import { postJson, ServiceProcess } from '../service-process.js';
 import { mountSmallDisk } from './small-disk.js';
 
 let folder: string;
-let running: Service | undefined;
+let running: ServiceProcess | undefined;
 let isMounted = false;
 
 beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'onespace-disk-'));
 });
 afterEach(async () => {
-  if (running?.child.exitCode === null && running.child.signalCode === null) await running.stop('SIGKILL');
+  await running?.kill();
   if (isMounted) execFileSync('umount', [folder]);
   isMounted = false;
   await rm(folder, { recursive: true });
 });
 
-const start = async (settings: NodeJS.ProcessEnv = {}) => {
+const start = async (settings: Record<string, string> = {}) => {
   // Without the cache in memory every lookup reaches the one on disk.
-  running = await serve({ CACHE_MB: '0', ...settings, DATA_DIR: folder });
+  running = await ServiceProcess.start({ settings: { CACHE_MB: '0', ...settings, DATA_DIR: folder } });
   return running;
 };
 const embed = (url: string, text: string) => postJson(`${url}/embed/text`, { text });
@@ -32,7 +32,7 @@ const metric = async (url: string, series: string) => {
 };
 const lookups = (url: string, outcome: string) => metric(url, `onespace_cache_lookups_total{outcome="${outcome}"}`);
 const cacheBytes = (url: string) => metric(url, 'onespace_cache_bytes{tier="disk"}');
-const messages = ({ logs }: Service, pattern: RegExp) => logs.filter(({ msg }) => pattern.test(String(msg)));
+const messages = ({ logs }: ServiceProcess, pattern: RegExp) => logs.filter(({ msg }) => pattern.test(String(msg)));
 
 describe('the process, while its disk fills up', () => {
   it('goes on: reads answer, writes get 507, the cache says once that it is off', async ({ skip }) => {
@@ -56,7 +56,7 @@ describe('the process, while its disk fills up', () => {
     if (!isMounted) return skip('mounting a small disk needs root');
     const first = await start();
     expect((await postJson(`${first.url}/items`, { id: 'kept', text: 'a red car' })).status).toBe(201);
-    await first.stop('SIGKILL');
+    await first.kill();
     // Work that the start has with files: a cache of an earlier version, an upload, a rollout that the settings end.
     for (const name of ['cache/data.mdb', 'spool/left.upload', 'rollout/state.json'])
       await mkdir(path.dirname(path.join(folder, name)), { recursive: true });
@@ -91,19 +91,22 @@ it('starts when it can neither remove an upload that was left nor write that a r
 describe('the cache on disk', () => {
   it('is still there after kill -9, whenever that comes', async () => {
     for (let round = 0; round < 3; round++) {
-      const { url, stop } = await start();
+      const service = await start();
+      const { url } = service;
       const texts = Array.from({ length: 40 }, (_, i) => `text ${i}`);
       const replies = Promise.all(texts.map((text) => embed(url, text).catch(() => undefined)));
       // Killed while it writes; at last when everything is written.
       if (round < 2) await Promise.race([replies, new Promise((resolve) => setTimeout(resolve, 60 * round))]);
       else await expect.poll(() => replies.then(() => cacheBytes(url)), { timeout: 30_000 }).toBeGreaterThan(40_000);
-      await stop('SIGKILL');
+      await service.kill();
     }
     const { url } = await start();
     await expect.poll(() => cacheBytes(url)).toBeGreaterThan(40_000);
     const before = await (await embed(url, 'text 5')).json();
     expect([await lookups(url, 'disk_hit'), await lookups(url, 'miss')]).toEqual([1, 0]);
-    const fresh = await serve({ CACHE_MB: '0', CACHE_DISK_MB: '0', DATA_DIR: path.join(folder, 'other') });
+    const fresh = await ServiceProcess.start({
+      settings: { CACHE_MB: '0', CACHE_DISK_MB: '0', DATA_DIR: path.join(folder, 'other') },
+    });
     expect(before).toEqual(await (await embed(fresh.url, 'text 5')).json());
     await fresh.stop();
   }, 240_000);
@@ -119,10 +122,11 @@ describe('the cache on disk', () => {
       if (damage === 'cut') await truncate(file, length >> 1);
       else await writeFile(file, Buffer.alloc(length, damage === 'zeros' ? 0 : 'noise'));
     }
-    const { url, stop } = await start();
+    const service = await start();
+    const { url } = service;
     expect(await (await embed(url, 'a red car')).json()).toEqual(known);
     expect(await lookups(url, 'disk_hit')).toBe(0);
-    expect(await stop()).toEqual([0, null]);
+    expect(await service.stop()).toEqual([0, null]);
   });
 
   it('takes the place of the one of an earlier version, and frees its size', async () => {

@@ -2,7 +2,7 @@ import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, wr
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { failure, serve } from './service.js';
+import { ServiceProcess } from '../service-process.js';
 
 let folder: string;
 const data = () => path.join(folder, 'data');
@@ -36,7 +36,7 @@ describe('a start without the FAISS binding', () => {
     const binary = path.join(root, 'node_modules/faiss-node/build/Release/faiss-node.node');
     if (keep) await rm(binary, { force: true });
     if (keep && content !== undefined) await writeFile(binary, content);
-    const printed = await failure({ DATA_DIR: data(), LOG_LEVEL: 'error' }, { root });
+    const printed = await ServiceProcess.failure({ settings: { DATA_DIR: data(), LOG_LEVEL: 'error' }, root });
     expect(printed).toMatch(/The binding of FAISS cannot be loaded: .*(Cannot find|locate|too short|invalid)/);
     expect(printed).toContain(`node ${root}/deploy/setup.mjs natives faiss`);
     expect(printed).not.toContain('    at ');
@@ -50,7 +50,8 @@ describe('a start with a broken model', () => {
     await cp('models/onespace-mini', model, { recursive: true, filter: (file) => !file.includes('training') });
     return model;
   };
-  const printedFor = (model: string) => failure({ MODEL: model, DATA_DIR: data(), LOG_LEVEL: 'error' });
+  const printedFor = (model: string) =>
+    ServiceProcess.failure({ settings: { MODEL: model, DATA_DIR: data(), LOG_LEVEL: 'error' } });
 
   it.each([
     ['{"name":', /model\.json is not JSON: /],
@@ -90,7 +91,7 @@ describe('a start with a folder that it may not use', () => {
 
   it('names the folder, its owner and this user', async () => {
     await mkdir(data(), { mode: 0o500 });
-    const printed = await failure({ DATA_DIR: data(), HOME: folder }, nobody);
+    const printed = await ServiceProcess.failure({ settings: { DATA_DIR: data(), HOME: folder }, user: nobody });
     expect(printed).toContain(`${data()}`);
     expect(printed).toMatch(isRoot ? /User 65534 .*belongs to user 0 and has mode 500/ : /has mode 500|write access/);
   });
@@ -99,7 +100,7 @@ describe('a start with a folder that it may not use', () => {
     await mkdir(path.join(data(), 'index'), { recursive: true });
     await chmod(data(), 0o777);
     await chmod(path.join(data(), 'index'), 0o500);
-    const printed = await failure({ DATA_DIR: data(), HOME: folder }, nobody);
+    const printed = await ServiceProcess.failure({ settings: { DATA_DIR: data(), HOME: folder }, user: nobody });
     expect(printed).toMatch(
       /User \d+ \(.*\) may not use .*index.*: .*\/data\/index belongs to user \d+ and has mode 500/,
     );
@@ -108,14 +109,17 @@ describe('a start with a folder that it may not use', () => {
 
   it('names a file where a folder should be', async () => {
     await writeFile(data(), 'a file');
-    const printed = await failure({ DATA_DIR: data() });
+    const printed = await ServiceProcess.failure({ settings: { DATA_DIR: data() } });
     expect(printed).toContain(`${data()} is not a folder.`);
   });
 });
 
 it('warns of what looks like a misspelt setting, without its value', async () => {
-  const { logs, stop } = await serve({ DATA_DIR: data(), CACHE_DISC_MB: 'secret-1', ONESPACE_DATA_DIR: 'secret-2' });
-  await stop();
+  const service = await ServiceProcess.start({
+    settings: { DATA_DIR: data(), CACHE_DISC_MB: 'secret-1', ONESPACE_DATA_DIR: 'secret-2' },
+  });
+  await service.stop();
+  const { logs } = service;
   const warnings = logs.filter(({ level }) => level === 40).map(({ msg }) => msg);
   expect(warnings).toEqual([
     expect.stringMatching(/^CACHE_DISC_MB is not a setting.*did you mean CACHE_DISK_MB\?$/),
