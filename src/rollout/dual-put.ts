@@ -12,13 +12,18 @@ import type { OutOfSyncLog, TrackedWrite } from './out-of-sync-log.js';
  * stores what the first has stored.
  */
 export class DualPut {
-  private readonly writes = new Map<string, TrackedWrite>();
+  private readonly writes: Map<string, TrackedWrite>;
+  private readonly marked: Promise<void>;
   private readonly aborted = new AbortController();
   private readonly second: Promise<(Item | Problem)[]> | undefined;
   private readonly inFirst: Promise<ReadonlySet<string>>;
   private reportFirst: (stored: ReadonlySet<string>) => void = () => {};
 
-  /** The second model starts to embed at once. @param second undefined where the second index takes no write now */
+  /**
+   * The second model starts to embed at once.
+   * @param models `second` is undefined where the second index takes no write now
+   * @throws the error of the disk, where the items cannot be marked
+   */
   constructor(
     private readonly items: readonly NewItem[],
     log: OutOfSyncLog,
@@ -26,7 +31,10 @@ export class DualPut {
     private readonly options: PutOptions,
     private readonly context: CallContext,
   ) {
-    for (const { id } of items) if (!this.writes.has(id)) this.writes.set(id, log.begin(id));
+    this.writes = log.begin(items.map(({ id }) => id));
+    this.marked = log.sync();
+    // `toFirst` awaits it, but not where the model refuses every item.
+    this.marked.catch(() => {});
     // Every item of the second index listens to this one signal.
     setMaxListeners(0, this.aborted.signal);
     this.inFirst = new Promise((resolve) => {
@@ -51,9 +59,10 @@ export class DualPut {
       dim,
       store: {
         originals: store.originals,
-        upsert: (items) => {
+        upsert: async (items) => {
+          await this.marked;
           for (const { id } of items) this.writes.get(id)?.order();
-          return store.upsert(items);
+          await store.upsert(items);
         },
       },
     };

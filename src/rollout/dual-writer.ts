@@ -49,16 +49,17 @@ export class DualWriter {
 
   /** To be called while no other write runs, since no id says which write came first. @returns how many the first had */
   async deleteWhere(first: ServedModel, filter: Filter): Promise<number> {
-    const write = this.outOfSync.begin(FILTER_DELETION);
+    const writes = [...this.outOfSync.begin([FILTER_DELETION]).values()];
     let deleted: number;
     try {
+      await this.outOfSync.sync();
       deleted = await first.store.deleteWhere(filter);
     } catch (error) {
-      write.abandon();
+      for (const write of writes) write.abandon();
       throw error;
     }
-    write.order();
-    await this.follow([write], async () => {
+    for (const write of writes) write.order();
+    await this.follow(writes, async () => {
       await this.loaded().store.deleteWhere(filter);
       return () => true;
     });
@@ -90,9 +91,10 @@ export class DualWriter {
   }
 
   private async deleteBoth(first: ServedModel, ids: readonly string[]): Promise<number> {
-    const writes = new Map([...new Set(ids)].map((id) => [id, this.outOfSync.begin(id)]));
+    const writes = this.outOfSync.begin(ids);
     let deleted: number;
     try {
+      await this.outOfSync.sync();
       for (const write of writes.values()) write.order();
       deleted = await first.store.delete(ids);
     } catch (error) {

@@ -10,7 +10,8 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import { isDiskFull } from '../lib/fs.js';
+import path from 'node:path';
+import { promisify } from 'node:util';
 
 /** More ids are not recorded: with so many, the second index must be rebuilt anyway. */
 const MAX_IDS = 100_000;
@@ -39,36 +40,53 @@ export interface TrackedWrite {
 }
 
 /**
- * The items in which the second index may differ from the first. An item is marked before it is written, and the mark
- * is removed when both indexes have the write, so that a crash between the two leaves the mark: the file has a line
- * for each mark that was added (`+"id"`) or removed (`-"id"`).
+ * The items in which the second index may differ from the first. An item is marked, and the mark is on the disk, before
+ * it is written; the mark is removed when both indexes have the write. So a crash or a power cut between the two leaves
+ * the mark. The file has a line for each mark that was added (`+"id"`) or removed (`-"id"`).
  */
 export class OutOfSyncLog {
   private readonly entries = new Map<string, Entry>();
   private writes = 0;
   private outOfSyncCount = 0;
+  /** Of the lines that are whole. */
   private bytes = 0;
+  /** There may be bytes of a failed write after them. */
+  private isTorn = false;
+  /** A sync has failed, so that which lines are on the disk is unknown. */
+  private isSuspect = false;
+  /** The sync that has not begun yet: it will include every line there is now. */
+  private nextSync: Promise<void> | undefined;
+  private lastSync: Promise<void> = Promise.resolve();
 
   private constructor(
     private readonly file: string,
     private fd: number,
   ) {}
 
+  /** A new log, without marks. @throws the error of the disk */
+  static create(file: string): OutOfSyncLog {
+    rmSync(file, { force: true });
+    return OutOfSyncLog.open(file);
+  }
+
+  /** The log that is there, or a new one. @throws the error of the disk */
   static open(file: string): OutOfSyncLog {
-    const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
     const marked = new Set<string>();
-    for (const line of lines) {
+    for (const line of whole.split('\n').slice(0, -1)) {
       if (line.startsWith('+')) marked.add(line.slice(1));
       else marked.delete(line.slice(1));
     }
     const log = new OutOfSyncLog(file, openSync(file, 'a'));
     for (const id of marked) log.entries.set(JSON.parse(id) as string, { pending: 0, latest: 0, isOutOfSync: true });
     log.outOfSyncCount = marked.size;
+    log.bytes = Buffer.byteLength(whole);
+    log.isTorn = whole.length < text.length;
     try {
       log.compact();
-    } catch (error) {
-      // On a full disk the longer file is as right.
-      if (!isDiskFull(error)) throw error;
+    } catch {
+      // The longer file is as right.
     }
     return log;
   }
@@ -88,7 +106,45 @@ export class OutOfSyncLog {
     return ids;
   }
 
-  begin(id: string): TrackedWrite {
+  /**
+   * Marks items that are about to be written: all of them, or none. They may be written once `sync` says so.
+   * @throws the error of the disk
+   */
+  begin(ids: Iterable<string>): Map<string, TrackedWrite> {
+    const begun = new Map<string, TrackedWrite>();
+    try {
+      for (const id of ids) if (!begun.has(id)) begun.set(id, this.beginOne(id));
+      return begun;
+    } catch (error) {
+      for (const write of begun.values()) write.abandon();
+      throw error;
+    }
+  }
+
+  /** Resolves when every mark made until now is on the disk. @throws the error of the disk */
+  sync(): Promise<void> {
+    this.nextSync ??= this.lastSync
+      .catch(() => {})
+      .then(() => {
+        this.nextSync = undefined;
+        this.lastSync = this.syncNow();
+        return this.lastSync;
+      });
+    return this.nextSync;
+  }
+
+  private async syncNow(): Promise<void> {
+    // What a failed sync left out, no later one would write.
+    if (this.isSuspect) return this.compact();
+    try {
+      await promisify(fdatasync)(this.fd);
+    } catch (error) {
+      this.isSuspect = true;
+      throw error;
+    }
+  }
+
+  private beginOne(id: string): TrackedWrite {
     const entry = this.entries.get(id) ?? this.mark(id);
     const number = ++this.writes;
     let ordered = false;
@@ -102,15 +158,32 @@ export class OutOfSyncLog {
         return entry.latest === number;
       },
       done: () => this.end(id, entry, entry.latest === number ? false : entry.isOutOfSync),
-      miss: () => {
-        // A superseded write does not count: the one that superseded it decides.
-        this.end(id, entry, entry.latest === number || entry.isOutOfSync);
-        // The mark must survive a power cut.
-        fdatasync(this.fd, () => {});
-      },
+      // A superseded write does not count: the one that superseded it decides.
+      miss: () => this.end(id, entry, entry.latest === number || entry.isOutOfSync),
       // Whether the first index has a write that failed on its way to the disk is not known.
       abandon: () => this.end(id, entry, entry.isOutOfSync || ordered),
     };
+  }
+
+  /** Removes every mark, while no write is under way. */
+  clear(): void {
+    this.entries.clear();
+    this.outOfSyncCount = 0;
+    try {
+      this.compact();
+    } catch {
+      // Marks that stay in the file count their items as out of sync after a restart.
+    }
+  }
+
+  /** Closes the log of a rollout that has ended. */
+  remove(): void {
+    this.close();
+    try {
+      rmSync(this.file, { force: true });
+    } catch {
+      // The next rollout removes it, or does not start.
+    }
   }
 
   close(): void {
@@ -138,18 +211,32 @@ export class OutOfSyncLog {
     }
   }
 
-  /** @throws the error of the disk; the file then ends where it ended before */
+  /** @throws the error of the disk; nothing of the line is read back then */
   private append(line: string): void {
+    this.cut();
+    this.isTorn = true;
     try {
       writeAll(this.fd, line);
     } catch (error) {
-      ftruncateSync(this.fd, this.bytes);
+      try {
+        this.cut();
+      } catch {
+        // The next append tries it again.
+      }
       throw error;
     }
+    this.isTorn = false;
     this.bytes += Buffer.byteLength(line);
   }
 
-  /** Replaces the file by one with the current marks alone. */
+  /** Cuts off what a failed write left. @throws the error of the disk */
+  private cut(): void {
+    if (!this.isTorn) return;
+    ftruncateSync(this.fd, this.bytes);
+    this.isTorn = false;
+  }
+
+  /** Replaces the file by one with the current marks alone, which are on the disk then. @throws the error of the disk */
   private compact(): void {
     const marks = [...this.entries.keys()].map((id) => `+${JSON.stringify(id)}\n`).join('');
     const temporary = `${this.file}.tmp`;
@@ -166,6 +253,20 @@ export class OutOfSyncLog {
     closeSync(this.fd);
     this.fd = fd;
     this.bytes = Buffer.byteLength(marks);
+    this.isTorn = false;
+    // Until its name is on the disk too, a power cut would bring the old file back, without what follows.
+    this.isSuspect = true;
+    syncDirSync(path.dirname(this.file));
+    this.isSuspect = false;
+  }
+}
+
+function syncDirSync(dir: string): void {
+  const fd = openSync(dir, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../common/errors.js';
@@ -12,7 +11,7 @@ import type { Filter } from '../store/vector-store.js';
 import { DualWriter } from './dual-writer.js';
 import type { RolloutMetrics } from './metrics.js';
 import { missingItems } from './missing-items.js';
-import { OutOfSyncLog } from './out-of-sync-log.js';
+import type { OutOfSyncLog } from './out-of-sync-log.js';
 import { type Candidate, RolloutRouter, type RoutingState } from './router.js';
 import { type ComparisonSummary, ShadowComparison } from './shadow-comparison.js';
 import { type ModelSource, type Pairing, type RolloutState, type StateFile, staysServed } from './state-file.js';
@@ -95,7 +94,7 @@ export class Rollout implements RoutingState {
   /** Continues the rollout of the state file. @param other the second model, where it could be loaded */
   resume(other: ServedModel | undefined): void {
     const { pairing } = this.state;
-    if (pairing !== undefined) this.beginPair(pairing, other);
+    if (pairing !== undefined) this.beginPair(pairing, other, this.parts.file.openLog());
   }
 
   /** The candidate that is being tried, where it is loaded, and the traffic that it gets. */
@@ -174,15 +173,17 @@ export class Rollout implements RoutingState {
         shadow: shadowPercent,
         since: new Date().toISOString(),
       };
-      rmSync(this.parts.file.outOfSyncFile, { force: true });
+      let outOfSync: OutOfSyncLog | undefined;
       try {
+        outOfSync = await this.parts.file.createLog();
         await this.save({ ...this.state, pairing, indexes: { ...this.state.indexes, [other.id]: other.index } });
       } catch (error) {
+        outOfSync?.remove();
         if (!models.all.includes(other)) await other.close();
         throw error;
       }
       models.add(other);
-      this.beginPair(pairing, other);
+      this.beginPair(pairing, other, outOfSync);
       this.log('started');
     });
   }
@@ -236,7 +237,7 @@ export class Rollout implements RoutingState {
       this.pair = undefined;
       this.parts.models.router = directRouter;
       await dualWriter.drained(DRAIN_MS);
-      this.removeLog(dualWriter);
+      dualWriter.outOfSync.remove();
       const { model } = dualWriter;
       if (model !== undefined && !staysServed(model.id, this.state, this.parts.configured)) await this.unload(model);
     });
@@ -305,8 +306,8 @@ export class Rollout implements RoutingState {
       const swapped = { ...pairing, other, phase, share: 0, shadow: 0 };
       await this.save({ ...this.state, active: sourceOf(after), pairing: swapped });
       models.default = after;
-      this.removeLog(dualWriter);
-      this.beginPair(swapped, before);
+      dualWriter.outOfSync.clear();
+      this.beginPair(swapped, before, dualWriter.outOfSync);
     });
   }
 
@@ -326,16 +327,11 @@ export class Rollout implements RoutingState {
     throw new Problem('candidate_incomplete', detail, { lacking: count, missed: outOfSync.count, ids: some });
   }
 
-  private beginPair(pairing: Pairing, other: ServedModel | undefined): void {
-    const { file, metrics, logger, models } = this.parts;
-    const dualWriter = new DualWriter(other, OutOfSyncLog.open(file.outOfSyncFile), metrics, logger);
+  private beginPair(pairing: Pairing, other: ServedModel | undefined, outOfSync: OutOfSyncLog): void {
+    const { metrics, logger, models } = this.parts;
+    const dualWriter = new DualWriter(other, outOfSync, metrics, logger);
     this.pair = { pairing, dualWriter, shadow: new ShadowComparison(models, metrics, logger) };
     models.router = new RolloutRouter(this, models, metrics, logger);
-  }
-
-  private removeLog({ outOfSync }: DualWriter): void {
-    outOfSync.close();
-    rmSync(this.parts.file.outOfSyncFile, { force: true });
   }
 
   private async save(state: RolloutState): Promise<void> {

@@ -4,6 +4,7 @@ import { type Static, Type } from 'typebox';
 import { Value } from 'typebox/value';
 import { errorCode, makeDir, writeFileAtomically } from '../lib/fs.js';
 import { parseJson } from '../lib/parse-json.js';
+import { OutOfSyncLog } from './out-of-sync-log.js';
 
 /** A model, and where its files are. */
 const ModelSource = Type.Object({
@@ -40,7 +41,7 @@ const State = Type.Object({
 });
 export type RolloutState = Static<typeof State>;
 
-/** The state of a rollout, in a file that is replaced atomically. */
+/** The files of a rollout: its state, in a file that is replaced atomically, and its out-of-sync log. */
 export class StateFile {
   private readonly file: string;
 
@@ -83,8 +84,19 @@ export class StateFile {
     return toText(rest);
   }
 
-  /** The out-of-sync log. */
-  get outOfSyncFile(): string {
+  /** An out-of-sync log for a new rollout. @throws the error of the disk */
+  async createLog(): Promise<OutOfSyncLog> {
+    await this.fence();
+    await makeDir(this.folder);
+    return OutOfSyncLog.create(this.logFile);
+  }
+
+  /** The out-of-sync log of the rollout that runs. @throws the error of the disk */
+  openLog(): OutOfSyncLog {
+    return OutOfSyncLog.open(this.logFile);
+  }
+
+  private get logFile(): string {
     return path.join(this.folder, 'missed');
   }
 }

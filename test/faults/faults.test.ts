@@ -1,79 +1,44 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openFaissStore } from '../../src/store/faiss/store.js';
 import type { ModelBinding } from '../../src/store/vector-store.js';
 import { mp4 } from '../media-files.js';
 import { randomFrom } from '../random.js';
+import { postJson, ServiceProcess } from '../service-process.js';
+import { FAULTS, FaultyDisk } from './disk.js';
 
 /** `FAULT_SEED=4711 npx vitest run test/faults` repeats a run; `FAULT_ROUNDS` makes it longer. */
 const SEED = Number(process.env.FAULT_SEED ?? 19);
 const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 12);
 
-/** What breaks, and the status of writes that it refuses. */
-const FAULTS = [
-  { code: 'ENOSPC', calls: 'write', status: 507 },
-  { code: 'EROFS', calls: 'write', status: 503 },
-  { code: 'EIO', calls: 'write', status: 503 },
-  { code: 'EIO', calls: 'sync', status: 503 },
-  { code: 'EMFILE', calls: 'open', status: 503 },
-] as const;
-
-const folders: string[] = [];
-const mounted: string[] = [];
-let child: ChildProcess | undefined;
+let disk: FaultyDisk;
+let dataDir: string;
+let service: ServiceProcess | undefined;
+let isMounted = false;
+beforeEach(async () => {
+  disk = await FaultyDisk.open();
+  dataDir = disk.path('data');
+  await mkdir(dataDir);
+});
 afterEach(async () => {
-  if (child !== undefined && child.exitCode === null && child.signalCode === null) {
-    child.kill('SIGKILL');
-    await once(child, 'exit');
-  }
-  for (const dir of mounted.splice(0)) spawnSync('umount', ['-l', dir]);
-  for (const dir of folders.splice(0)) await rm(dir, { recursive: true, force: true });
+  await service?.kill();
+  if (isMounted) spawnSync('umount', ['-l', dataDir]);
+  isMounted = false;
+  await disk.remove();
 });
 
-async function tempDir(): Promise<string> {
-  const dir = await mkdtemp(path.join(tmpdir(), 'onespace-faults-'));
-  folders.push(dir);
-  return dir;
-}
-
-/** Starts the service as a process. @returns its URL */
-async function serve(dataDir: string, plan: string): Promise<string> {
-  const env = {
-    ...process.env,
-    PORT: '0',
-    LOG_LEVEL: 'error',
-    CACHE_DISK_MB: '0',
-    KEEP_ORIGINALS: 'true',
-    DATA_DIR: dataDir,
-    FAULT_PLAN: plan,
-  };
-  const started = spawn(process.execPath, ['--import', './test/faults/inject.mjs', 'dist/src/main.js'], {
-    env,
-    stdio: ['ignore', 'ignore', 'pipe'],
+async function serve(): Promise<ServiceProcess> {
+  const settings = { LOG_LEVEL: 'error', CACHE_DISK_MB: '0', KEEP_ORIGINALS: 'true' };
+  service = await ServiceProcess.start({
+    settings: { ...settings, ...disk.env, DATA_DIR: dataDir },
+    nodeOptions: disk.nodeOptions,
   });
-  child = started;
-  const lines: string[] = [];
-  for await (const line of createInterface({ input: started.stderr as never })) {
-    lines.push(line);
-    const url = /ready .*(http:\/\/\S+)/.exec(line)?.[1];
-    if (url !== undefined) return url;
-  }
-  throw new Error(`the service ended before it was ready: ${lines.join('\n')}`);
+  return service;
 }
 
-async function stop(): Promise<void> {
-  const exit = once(child as ChildProcess, 'exit');
-  child?.kill('SIGTERM');
-  expect(await exit).toEqual([0, null]);
-}
-
-const post = (url: string, body: object) =>
-  fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+const stop = async () => expect(await service?.stop()).toEqual([0, null]);
 
 const postFile = (url: string, file: Buffer, fields: Record<string, string> = {}) => {
   const form = new FormData();
@@ -127,10 +92,10 @@ async function expectOriginalsToMatch(dataDir: string): Promise<void> {
 }
 
 async function expectReadsToWork(url: string): Promise<void> {
-  expect((await post(`${url}/retrieve`, { text: 'a car' })).status).toBe(200);
+  expect((await postJson(`${url}/retrieve`, { text: 'a car' })).status).toBe(200);
   expect((await fetch(`${url}/items?limit=5`)).status).toBe(200);
   expect((await fetch(`${url}/health`)).status).toBe(200);
-  expect((await post(`${url}/embed/text`, { text: `not cached ${Math.random()}` })).status).toBe(200);
+  expect((await postJson(`${url}/embed/text`, { text: `not cached ${Math.random()}` })).status).toBe(200);
 }
 
 describe('a process whose disk fails', () => {
@@ -138,16 +103,13 @@ describe('a process whose disk fails', () => {
     timeout: 60_000 + ROUNDS * 20_000,
   }, async () => {
     const random = randomFrom(SEED);
-    const dataDir = await tempDir();
-    const plan = path.join(await tempDir(), 'plan.json');
-    const breakDisk = (fault: object) => writeFile(plan, JSON.stringify(fault));
     const ledger = new Ledger();
     const clip = await mp4('testsrc=duration=1:size=64x64:rate=5');
-    let url = await serve(dataDir, plan);
+    let { url } = await serve();
     let refused = 0;
 
     const store = async (id: string, expected: number) => {
-      const reply = await post(`${url}/items`, { id, text: `${id} `.repeat(Math.floor(random() * 600) + 1) });
+      const reply = await postJson(`${url}/items`, { id, text: `${id} `.repeat(Math.floor(random() * 600) + 1) });
       ledger.items.set(id, reply.status === 201 ? true : 'unknown');
       if (reply.status === 201) return;
       refused += 1;
@@ -158,7 +120,7 @@ describe('a process whose disk fails', () => {
 
     for (let round = 0; round < ROUNDS; round++) {
       const fault = FAULTS[round % FAULTS.length] as (typeof FAULTS)[number];
-      await breakDisk({ ...fault, folder: dataDir, probability: random() < 0.5 ? 1 : 0.3, seed: SEED + round });
+      await disk.break({ ...fault, folder: dataDir, probability: random() < 0.5 ? 1 : 0.3, seed: SEED + round });
       for (let i = 0; i < 6; i++) await store(`item-${round}-${i}`, fault.status);
       const upload = await postFile(`${url}/embed/video`, clip);
       expect([200, fault.status]).toContain(upload.status);
@@ -170,16 +132,15 @@ describe('a process whose disk fails', () => {
       }
       await expectReadsToWork(url);
 
-      await breakDisk({});
-      const healed = await post(`${url}/items`, { id: `healed-${round}`, text: 'the disk is well again' });
+      await disk.mend();
+      const healed = await postJson(`${url}/items`, { id: `healed-${round}`, text: 'the disk is well again' });
       expect(healed.status).toBe(201);
       ledger.items.set(`healed-${round}`, true);
       ledger.check(new Set(await storedItems(url)));
-      expect(child?.exitCode).toBeNull();
+      expect(service?.hasEnded).toBe(false);
       if (random() < 0.3) {
-        child?.kill('SIGKILL');
-        await once(child as ChildProcess, 'exit');
-        url = await serve(dataDir, plan);
+        await service?.kill();
+        ({ url } = await serve());
         ledger.check(new Set(await storedItems(url)));
       }
     }
@@ -187,7 +148,7 @@ describe('a process whose disk fails', () => {
     expect(refused).toBeGreaterThan(ROUNDS);
     await stop();
 
-    url = await serve(dataDir, plan);
+    ({ url } = await serve());
     ledger.check(new Set(await storedItems(url)));
     expect(await readdir(path.join(dataDir, 'spool'))).toEqual([]);
     await stop();
@@ -195,16 +156,15 @@ describe('a process whose disk fails', () => {
   });
 
   it('does the same on a disk that is really full', { timeout: 120_000 }, async ({ skip }) => {
-    const dataDir = await tempDir();
     if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', dataDir]).status !== 0) {
       console.warn('LEFT OUT: a really full disk, because mounting a small one needs root');
       return skip();
     }
-    mounted.push(dataDir);
-    let url = await serve(dataDir, '/none');
+    isMounted = true;
+    let { url } = await serve();
     const ledger = new Ledger();
     const store = async (id: string) => {
-      const { status } = await post(`${url}/items`, { id, text: `${id} `.repeat(400) });
+      const { status } = await postJson(`${url}/items`, { id, text: `${id} `.repeat(400) });
       ledger.items.set(id, status === 201 ? true : 'unknown');
       return status;
     };
@@ -220,7 +180,7 @@ describe('a process whose disk fails', () => {
     for (let i = 0; i < 20; i++) expect(await store(`after-${i}`)).toBe(201);
     ledger.check(new Set(await storedItems(url)));
     await stop();
-    url = await serve(dataDir, '/none');
+    ({ url } = await serve());
     ledger.check(new Set(await storedItems(url)));
     await stop();
     await expectOriginalsToMatch(dataDir);

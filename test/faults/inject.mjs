@@ -8,11 +8,12 @@
  *   {"folder": "/data", "code": "ENOSPC", "calls": "write", "probability": 0.5, "seed": 7}
  *
  * `calls` is `write` (every call that changes the disk), `sync` or `open`. Without a `code` nothing fails. Which
- * calls fail depends on the seed, the thread and the number of the call in it.
+ * calls fail depends on the seed, the thread and the number of the call in it. A file that FAISS writes itself, in the
+ * process that builds an approximate index, really fails: it is written to a device that is full.
  */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { threadId } from 'node:worker_threads';
 
 const { readFileSync } = fs;
@@ -130,4 +131,36 @@ for (const name of ['mkdirSync', 'renameSync', 'writeFileSync', 'rmSync'])
     strike('write', name, file);
     return original(file, ...rest);
   });
+replace(fs, 'fdatasync', (original) => (fd, callback) => {
+  try {
+    strike('sync', 'fdatasync', descriptors.get(fd));
+  } catch (error) {
+    return process.nextTick(callback, error);
+  }
+  return original(fd, callback);
+});
 syncBuiltinESMExports();
+
+// No other process may load the binding outside the thread that uses it.
+if (process.argv[1]?.endsWith('build-process.js')) {
+  const require = createRequire(import.meta.url);
+  const faiss = require('faiss-node');
+  /** An index whose `write` may fail; the methods of its class cannot be replaced. */
+  const failing = (index) => {
+    const write = (file) => {
+      let target = file;
+      try {
+        strike('write', 'write', file);
+      } catch {
+        target = '/dev/full';
+      }
+      return faiss.Index.prototype.write.call(index, target);
+    };
+    return Object.defineProperty(index, 'write', { value: write });
+  };
+  const Index = {
+    fromFactory: (...args) => failing(faiss.Index.fromFactory(...args)),
+    fromBuffer: (...args) => failing(faiss.Index.fromBuffer(...args)),
+  };
+  require.cache[require.resolve('faiss-node')].exports = { ...faiss, Index };
+}

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { OutOfSyncLog } from '../../src/rollout/out-of-sync-log.js';
+import { OutOfSyncLog, type TrackedWrite } from '../../src/rollout/out-of-sync-log.js';
 
 let dir: string;
 let file: string;
@@ -28,8 +28,9 @@ function afterKill(): string[] {
   return ids.sort();
 }
 
+const begin = (log: OutOfSyncLog, id: string) => log.begin([id]).get(id) as TrackedWrite;
 const ordered = (id: string) => {
-  const write = items.begin(id);
+  const write = begin(items, id);
   write.order();
   return write;
 };
@@ -64,7 +65,7 @@ describe('OutOfSyncLog', () => {
   });
 
   it('counts as missed what the first index may or may not have', () => {
-    items.begin('never told').abandon();
+    begin(items, 'never told').abandon();
     ordered('told, and failed').abandon();
     expect(items.ids(10)).toEqual(['told, and failed']);
   });
@@ -74,6 +75,34 @@ describe('OutOfSyncLog', () => {
     for (let i = 0; i < 60_000; i++) ordered(`item number ${i}`).done();
     expect((await stat(file)).size).toBeLessThan(1_100_000);
     expect(afterKill()).toEqual(['missed "for" good\u2028']);
+  });
+
+  it('marks every item of a write, or none', () => {
+    ordered('missed').miss();
+    items.close();
+    const log = OutOfSyncLog.open(file);
+    log.close();
+    expect(() => log.begin(['a', 'b'])).toThrow('EBADF');
+    items = OutOfSyncLog.open(file);
+    expect(items.ids(10)).toEqual(['missed']);
+  });
+
+  it('reads past a line that a kill cut short, and writes none onto it', () => {
+    ordered('whole').miss();
+    appendFileSync(file, '+"hal');
+    items.close();
+    items = OutOfSyncLog.open(file);
+    ordered('next').miss();
+    expect(afterKill()).toEqual(['next', 'whole']);
+  });
+
+  it('has its marks on the disk once it says so', async () => {
+    const [one, other] = [items.sync(), items.sync()];
+    expect(other).toBe(one);
+    await one;
+    ordered('a');
+    await items.sync();
+    expect(afterKill()).toEqual(['a']);
   });
 
   it('stays readable when a full disk cuts a line short, and records again when there is room', ({ skip }) => {
@@ -89,7 +118,7 @@ describe('OutOfSyncLog', () => {
       writeFileSync(path.join(disk, 'filler'), Buffer.alloc(8000));
       const recorded: string[] = [];
       const record = (id: string) => {
-        const write = log.begin(id);
+        const write = begin(log, id);
         write.order();
         recorded.push(id);
       };

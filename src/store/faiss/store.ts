@@ -4,6 +4,7 @@ import type { IndexKind } from '../../common/index-kind.js';
 import { assert } from '../../lib/assert.js';
 import type { Logger } from '../../lib/log/logger.js';
 import { decodeCursor, encodeCursor } from '../cursor.js';
+import { openProblem } from '../disk-errors.js';
 import type { IndexEvents } from '../events.js';
 import { LIMITS } from '../limits.js';
 import { BlobStore } from '../originals/blob-store.js';
@@ -58,7 +59,8 @@ const APPROXIMATION_MIN_ROWS = 10_000;
  * Metadata, and vectors to be returned or scored again, are read from the snapshot's files, which is from the page
  * cache while there is room.
  *
- * @throws Problem `index_model_mismatch` (another model's vectors), `conflict` (open elsewhere)
+ * @throws Problem `index_model_mismatch` (another model's vectors), `conflict` (open elsewhere), `disk_full`,
+ *   `store_unavailable`
  * @throws Error when acknowledged writes cannot be read back
  */
 export async function openFaissStore(options: FaissStoreOptions): Promise<FaissStore> {
@@ -76,12 +78,18 @@ export async function openFaissStore(options: FaissStoreOptions): Promise<FaissS
       ...options.approximateIndex,
     };
     await client.call('open', { dir, binding, snapshotBytes, approximateIndex });
-    await originals.open();
   } catch (error) {
     await client.disconnect();
     throw error;
   }
-  return new FaissStore(client, binding.dim, originals, options.keepOriginals ?? false);
+  const store = new FaissStore(client, binding.dim, originals, options.keepOriginals ?? false);
+  try {
+    await originals.open();
+    return store;
+  } catch (error) {
+    await store.close();
+    throw openProblem(error);
+  }
 }
 
 /** The service's side of the index worker: validates requests, and sends them. */
