@@ -2,6 +2,7 @@
 import '../lib/no-telemetry.js';
 import { Command } from 'commander';
 import { VERSION } from '../common/version.js';
+import { explainFileError } from '../lib/file-errors.js';
 import { defaultUrl } from './connection.js';
 import { provideNatives } from './set-up.js';
 
@@ -56,6 +57,7 @@ try {
   const program = await assemble(process.argv.slice(2));
   await program.parseAsync();
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
+  const explained = explainFileError(error);
+  console.error(explained instanceof Error ? explained.message : explained);
   process.exit(1);
 }

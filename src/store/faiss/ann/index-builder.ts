@@ -114,8 +114,9 @@ export class IndexBuilder {
     const [code, signal] = (await once(this.#child, 'exit')) as [number | null, string | null];
     this.#child = undefined;
     const built = code === 0 ? await loadBuiltIndex(snapshotDir, modality, kind, rows) : undefined;
-    if (built === undefined)
-      throw new Error(`index: the process that builds ${kind} ended with ${code ?? signal}: ${stderr}`);
-    return built;
+    if (built !== undefined) return built;
+    // A part of an index would only fill the disk further.
+    await rm(builtIndexLayout(snapshotDir, modality, kind).index, { force: true });
+    throw new Error(`index: the process that builds ${kind} ended with ${code ?? signal}: ${stderr}`);
   }
 }
