@@ -50,14 +50,14 @@ export class ServiceProcess {
 
   /** Without DATA_DIR among its settings it gets one of its own. */
   static async spawn({ settings = {}, prefix = [], nodeOptions = [], root = '.', user = {} }: Options = {}) {
-    const port = Number(settings.PORT ?? (await freePort()));
+    const PORT = settings.PORT ?? String(await freePort());
     const temporary =
       settings.DATA_DIR === undefined ? await mkdtemp(path.join(tmpdir(), 'onespace-service-')) : undefined;
-    const env = { ...process.env, LOG_LEVEL: 'info', DATA_DIR: temporary, ...settings, PORT: String(port) };
+    const env = { ...process.env, LOG_LEVEL: 'info', DATA_DIR: temporary, ...settings, PORT };
     const [command = '', ...args] = [...prefix, process.execPath, ...nodeOptions, path.join(root, 'dist/src/main.js')];
     return new ServiceProcess(
       spawn(command, args, { ...user, env, stdio: ['ignore', 'pipe', 'pipe'] }),
-      port,
+      Number(PORT),
       temporary,
     );
   }

@@ -169,3 +169,27 @@ describe('a body far over its limits', () => {
     expect(failures).toEqual([]);
   }, 300_000);
 });
+
+describe('a body within its limits', () => {
+  // A megabyte each.
+  it.each([
+    ['ASCII', 'a '.repeat(480_000)],
+    ['Chinese', '孩子'.repeat(160_000)],
+    ['emoji', '😀'.repeat(240_000)],
+  ])('never holds the event loop, be it 8 MB of %s', async (_, text) => {
+    const bodies: Record<string, (texts: string[]) => object> = {
+      '/embed/text': (texts) => ({ text: texts }),
+      '/v1/embeddings': (texts) => ({ model: 'onespace-mini', input: texts }),
+      '/items': (texts) => texts.map((one, i) => ({ id: `large-${i}`, text: one })),
+    };
+    const silences: Record<string, number> = {};
+    for (const [route, bodyOf] of Object.entries(bodies))
+      silences[route] = await shortestSilence(async () => {
+        // Texts that no cache has.
+        const texts = Array.from({ length: 8 }, () => `${Math.random()} ${text}`);
+        const { status, text: reply } = await send('post', route, 'application/json', JSON.stringify(bodyOf(texts)));
+        expect(status, reply).toBeLessThan(202);
+      });
+    expect(Object.entries(silences).filter(([, ms]) => ms > MAX_SILENCE_MS)).toEqual([]);
+  });
+});

@@ -4,7 +4,7 @@ import { Tinypool } from 'tinypool';
 import type { TSchema } from 'typebox';
 import { clientClosed, Problem } from '../../common/errors.js';
 import { yieldToEventLoop } from '../../lib/async/event-loop.js';
-import { hasMoreValues, MAX_INLINE_VALUES, parseJson } from './json.js';
+import { isParsedAtOnce, parseJson } from './json.js';
 import type { Checked, Task } from './json-worker.js';
 
 const WORKER = new URL('./json-worker.js', import.meta.url).href;
@@ -12,7 +12,7 @@ const WORKER = new URL('./json-worker.js', import.meta.url).href;
 const IDLE_MS = 10_000;
 
 /**
- * Reads JSON bodies without holding the event loop: a body of many values is parsed and checked in a worker thread, and
+ * Reads JSON bodies without holding the event loop: a body of many values or bytes is parsed and checked in a worker thread, and
  * only what the schema of its route admits comes back, piece by piece.
  */
 export function readJsonBodies(app: FastifyInstance): void {
@@ -24,7 +24,7 @@ export function readJsonBodies(app: FastifyInstance): void {
     { parseAs: 'buffer' },
     async (request: FastifyRequest, bytes: Buffer) => {
       if (bytes.length === 0) throw new Problem('empty_body', 'The body is empty: send JSON.');
-      if (!hasMoreValues(bytes, MAX_INLINE_VALUES)) return parseJson(bytes);
+      if (isParsedAtOnce(bytes)) return parseJson(bytes);
       return await parseInWorker(pool, bytes, request);
     },
   );

@@ -1,4 +1,4 @@
-/** Parses and checks JSON of many values, in a thread of its own. */
+/** Parses and checks JSON of many values or bytes, in a thread of its own. */
 import { serialize } from 'node:v8';
 import type { TSchema } from 'typebox';
 import { Problem } from '../../common/errors.js';
