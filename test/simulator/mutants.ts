@@ -6,6 +6,8 @@ export interface Mutant {
   /** Occurs once. */
   code: string;
   replacement: string;
+  /** The first history to run, for a defect that shows in one of many thousands. Default: 1. */
+  first?: number;
 }
 
 const WAL = 'store/faiss/wal/wal.js';
@@ -103,6 +105,13 @@ export const MUTANTS: readonly Mutant[] = [
     file: COLLECTION,
     code: 'catch { }',
     replacement: 'catch (error) { throw error; }',
+  },
+  {
+    name: 'a deletion that finds nothing does not cut off a refused write',
+    file: 'store/faiss/wal/group-commit.js',
+    code: 'await this.#settle();',
+    replacement: '',
+    first: 2_021_782,
   },
   {
     name: 'a deleted row is not forgotten',

@@ -37,7 +37,8 @@ describe('the simulator of the index engine', () => {
 
   it.each(MUTANTS)('notices when $name', { timeout: MUTANT_TIMEOUT_MS }, async (mutant) => {
     const dist = await plant(mutant);
-    const { code, stdout } = await simulate(dist, '--histories', String(MUTANT_HISTORIES), '--no-shrink');
+    const range = ['--first', String(mutant.first ?? 1), '--histories', String(MUTANT_HISTORIES)];
+    const { code, stdout } = await simulate(dist, ...range, '--no-shrink');
     expect(stdout).toContain('1 FAILED');
     expect(stdout).toMatch(/npm run simulate -- --seed \d+/);
     expect(code).toBe(1);

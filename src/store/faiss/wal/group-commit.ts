@@ -63,7 +63,10 @@ export class GroupCommit {
   writeFromState(work: () => Promise<Uint8Array | undefined>): Promise<number> {
     return this.between(async () => {
       const payload = await work();
-      if (payload === undefined) return 0;
+      if (payload === undefined) {
+        await this.#settle();
+        return 0;
+      }
       checkSize(payload);
       return new Promise<number>((resolve, reject) => {
         this.#commit([{ payload, resolve, reject }]).catch(reject);
@@ -82,6 +85,20 @@ export class GroupCommit {
   /** Resolves when the queue is empty. */
   async idle(): Promise<void> {
     await this.#draining;
+  }
+
+  /**
+   * Cuts off what a refused write left. An acknowledgement that comes after the refusal says that it did not happen: a
+   * power cut must not bring it back.
+   * @throws Problem `disk_full`, `store_unavailable`
+   */
+  async #settle(): Promise<void> {
+    try {
+      await this.#fence();
+      await this.wal.cut();
+    } catch (error) {
+      throw writeProblem(error);
+    }
   }
 
   #start(): void {
