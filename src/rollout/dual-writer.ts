@@ -7,14 +7,12 @@ import type { ServedModel } from '../serving/served-model.js';
 import type { Filter, Item } from '../store/vector-store.js';
 import { DualPut } from './dual-put.js';
 import type { RolloutMetrics } from './metrics.js';
-import type { OutOfSyncLog, TrackedWrite } from './out-of-sync-log.js';
+import { type OutOfSyncLog, SOME_ITEMS, type TrackedWrite } from './out-of-sync-log.js';
 
 /** Shortest time that a reply waits for the second index when the first already has the write. */
 const GRACE_MS = 5000;
 /** Requests whose writes may still be on their way to the second index after their reply. */
 const MAX_LATE = 64;
-/** Identifies a deletion by filter in the out-of-sync log; no item can have this id. */
-const FILTER_DELETION = '\u0000';
 
 /**
  * Applies writes to a second index as well. A failure there is counted, logged and recorded in the out-of-sync log;
@@ -49,7 +47,7 @@ export class DualWriter {
 
   /** To be called while no other write runs, since no id says which write came first. @returns how many the first had */
   async deleteWhere(first: ServedModel, filter: Filter): Promise<number> {
-    const writes = [...this.outOfSync.begin([FILTER_DELETION]).values()];
+    const writes = [...this.outOfSync.begin([SOME_ITEMS]).values()];
     let deleted: number;
     try {
       await this.outOfSync.sync();

@@ -13,6 +13,8 @@ import {
 import path from 'node:path';
 import { promisify } from 'node:util';
 
+/** Stands for items whose ids are not known; no item can have this id. */
+export const SOME_ITEMS = '\u0000';
 /** More ids are not recorded: with so many, the second index must be rebuilt anyway. */
 const MAX_IDS = 100_000;
 /** The file is compacted when it is longer than this: lines of items that are in sync again are dropped. */
@@ -79,8 +81,8 @@ export class OutOfSyncLog {
       else marked.delete(line.slice(1));
     }
     const log = new OutOfSyncLog(file, openSync(file, 'a'));
-    for (const id of marked) log.entries.set(JSON.parse(id) as string, { pending: 0, latest: 0, isOutOfSync: true });
-    log.outOfSyncCount = marked.size;
+    for (const text of marked) log.entries.set(idOf(text), { pending: 0, latest: 0, isOutOfSync: true });
+    log.outOfSyncCount = log.entries.size;
     log.bytes = Buffer.byteLength(whole);
     log.isTorn = whole.length < text.length;
     try {
@@ -136,12 +138,17 @@ export class OutOfSyncLog {
   private async syncNow(): Promise<void> {
     // What a failed sync left out, no later one would write.
     if (this.isSuspect) return this.compact();
+    const { fd } = this;
     try {
-      await promisify(fdatasync)(this.fd);
+      await promisify(fdatasync)(fd);
     } catch (error) {
-      this.isSuspect = true;
-      throw error;
+      if (fd === this.fd) {
+        this.isSuspect = true;
+        throw error;
+      }
     }
+    // The file was replaced meanwhile, which syncs the marks as well, but did not succeed.
+    if (this.isSuspect) this.compact();
   }
 
   private beginOne(id: string): TrackedWrite {
@@ -258,6 +265,15 @@ export class OutOfSyncLog {
     this.isSuspect = true;
     syncDirSync(path.dirname(this.file));
     this.isSuspect = false;
+  }
+}
+
+/** The id of a mark; of one that is damaged, some item. */
+function idOf(mark: string): string {
+  try {
+    return String(JSON.parse(mark));
+  } catch {
+    return SOME_ITEMS;
   }
 }
 

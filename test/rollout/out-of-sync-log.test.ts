@@ -4,7 +4,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { OutOfSyncLog, type TrackedWrite } from '../../src/rollout/out-of-sync-log.js';
+import { OutOfSyncLog, SOME_ITEMS, type TrackedWrite } from '../../src/rollout/out-of-sync-log.js';
 
 let dir: string;
 let file: string;
@@ -94,6 +94,24 @@ describe('OutOfSyncLog', () => {
     items = OutOfSyncLog.open(file);
     ordered('next').miss();
     expect(afterKill()).toEqual(['next', 'whole']);
+  });
+
+  it('counts a damaged line as some item that is out of sync', () => {
+    appendFileSync(file, '+"half+"whole"\n');
+    items.close();
+    items = OutOfSyncLog.open(file);
+    expect(items.ids(10)).toEqual([SOME_ITEMS]);
+  });
+
+  it('is synced though its file is replaced meanwhile', async () => {
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 30_000; i++) ordered(`item number ${i}`).done();
+      ordered('a');
+      const synced = items.sync();
+      for (let i = 0; i < 30_000; i++) ordered(`item number ${i}`).done();
+      await synced;
+    }
+    expect(afterKill()).toEqual(['a']);
   });
 
   it('has its marks on the disk once it says so', async () => {

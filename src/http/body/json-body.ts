@@ -12,8 +12,8 @@ const WORKER = new URL('./json-worker.js', import.meta.url).href;
 const IDLE_MS = 10_000;
 
 /**
- * Reads JSON bodies without holding the event loop: a body of many values or bytes is parsed and checked in a worker thread, and
- * only what the schema of its route admits comes back, piece by piece.
+ * Reads JSON bodies without holding the event loop: a body of many values or bytes is parsed and checked in a worker
+ * thread, and only what the schema of its route admits comes back, piece by piece.
  */
 export function readJsonBodies(app: FastifyInstance): void {
   const pool = new Tinypool({ filename: WORKER, minThreads: 0, maxThreads: 1, idleTimeout: IDLE_MS });

@@ -116,7 +116,7 @@ export class IndexBuilder {
     const built = code === 0 ? await loadBuiltIndex(snapshotDir, modality, kind, rows) : undefined;
     if (built !== undefined) return built;
     // A part of an index would only fill the disk further.
-    await rm(builtIndexLayout(snapshotDir, modality, kind).index, { force: true });
+    await rm(builtIndexLayout(snapshotDir, modality, kind).index, { force: true }).catch(() => {});
     throw new Error(`index: the process that builds ${kind} ended with ${code ?? signal}: ${stderr}`);
   }
 }
