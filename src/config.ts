@@ -141,6 +141,12 @@ export const Settings = Type.Object({
     'How long an idle connection stays open; set it longer than the load balancer does.',
   ),
   SLOW_BODY_SECONDS: integer(20, 1, 600, 'A body that arrives at less than 1 kB/s for this long is refused.'),
+  STALLED_REPLY_SECONDS: integer(
+    60,
+    1,
+    3600,
+    'A connection whose client reads nothing of a reply for this long is cut off.',
+  ),
   SHUTDOWN_DELAY_SECONDS: integer(
     0,
     0,

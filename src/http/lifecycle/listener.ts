@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { type AddressInfo, createServer as createNetServer, Server as NetServer, type Socket } from 'node:net';
 import { answerClientError } from '../plugins/client-error.js';
+import { RequestQueues } from './request-queues.js';
 
 /**
  * How long a drained port waits for the requests that its idle connections may be about to bring: a proxy that sends
@@ -15,6 +16,11 @@ export interface Address {
   port: number;
 }
 
+export interface ListenerOptions extends ServerOptions {
+  /** How long nothing of a reply may leave before its connection is cut off, in milliseconds. */
+  stalledMs: number;
+}
+
 /**
  * The server of one port. It listens while the service starts and answers by `starting` until an app takes over; a
  * connection that was opened before is served by the app after that.
@@ -24,14 +30,15 @@ export class Listener {
   private readonly connections = new Set<Socket>();
   /** Accept connections at the other addresses of `localhost`, and pass them to `server`. */
   private readonly others: NetServer[] = [];
-  private serving: RequestListener | undefined;
+  private serving: RequestQueues | undefined;
 
   constructor(
     private readonly address: Address,
-    options: ServerOptions,
+    { stalledMs, ...options }: ListenerOptions,
     private readonly starting: RequestListener,
   ) {
     this.server = createServer(options, starting);
+    this.server.setTimeout(stalledMs, (socket: Socket) => this.endSilent(socket));
     this.server.on('clientError', answerClientError);
     this.server.on('connection', (socket: Socket) => {
       this.connections.add(socket);
@@ -41,7 +48,7 @@ export class Listener {
 
   /** The `serverFactory` of an app, which answers once `handOver` is called. */
   attach(app: RequestListener): Server {
-    this.serving = app;
+    this.serving = new RequestQueues(app);
     // The app adds its own.
     this.server.off('clientError', answerClientError);
     return this.server;
@@ -49,8 +56,9 @@ export class Listener {
 
   /** From now on the attached app answers. */
   handOver(): void {
-    if (this.serving === undefined) return;
-    this.server.off('request', this.starting).on('request', this.serving);
+    const { serving } = this;
+    if (serving === undefined) return;
+    this.server.off('request', this.starting).on('request', (request, response) => serving.take(request, response));
   }
 
   /** Opens the port, unless it is open. @throws Error when it is taken */
@@ -104,6 +112,11 @@ export class Listener {
     this.closeIdleConnections();
     for (const other of this.others) other.close();
     this.server.close();
+  }
+
+  /** Ends a connection that was silent for a while: idle, or with a reply that nobody reads; a request may take long. */
+  private endSilent(socket: Socket): void {
+    if (socket.writableLength > 0 || this.serving?.isServing(socket) !== true) socket.destroy();
   }
 
   private closeIdleConnections(): void {

@@ -60,6 +60,7 @@ function openable(config: Config, port: number, starting: RequestListener): List
     connectionsCheckingInterval: OVERDUE_CHECK_MS,
     // The app checks the host, and refuses with a problem document.
     requireHostHeader: false,
+    stalledMs: 1000 * config.STALLED_REPLY_SECONDS,
   };
   return new Listener({ host: config.HOST, port }, options, starting);
 }

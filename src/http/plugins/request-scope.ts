@@ -159,10 +159,15 @@ const PATIENCE_MS = 1000;
 export function observeReply(request: FastifyRequest, reply: FastifyReply): void {
   // A connection that is closed has no address any more.
   const client = request.ip;
+  // A reply also finishes when its connection is cut off before it was sent.
+  let isSent = false;
+  reply.raw.once('finish', () => {
+    isSent = !request.raw.socket.destroyed;
+  });
   reply.raw.once('close', () => {
     const { metrics } = request.server.service;
     const { url: route } = request.routeOptions;
-    const { status, outcome } = endOf(request, reply);
+    const { status, outcome } = endOf(request, reply, isSent);
     const { method, scope } = request;
     metrics.requestSeconds.observe(
       { method, route: route ?? 'none', status: String(status) },
@@ -175,8 +180,8 @@ export function observeReply(request: FastifyRequest, reply: FastifyReply): void
   });
 }
 
-function endOf(request: FastifyRequest, reply: FastifyReply): { status: number; outcome: Outcome } {
-  if (reply.raw.writableFinished && reply.statusCode !== CLIENT_CLOSED) return withOutcome(reply.statusCode);
+function endOf(request: FastifyRequest, reply: FastifyReply, isSent: boolean): { status: number; outcome: Outcome } {
+  if (isSent && reply.statusCode !== CLIENT_CLOSED) return withOutcome(reply.statusCode);
   const answered = statusOnSocket(request.raw.socket);
   if (answered !== undefined) return withOutcome(answered);
   const waited = request.raw.complete && reply.elapsedTime >= PATIENCE_MS;
