@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ServiceProcess } from '../service-process.js';
 
 const ITEMS = 200;
+const SOON = { timeout: 20_000, interval: 100 };
 
 let service: ServiceProcess;
 const sockets: Socket[] = [];
@@ -64,7 +65,7 @@ describe('requests that a client sends before it has the reply', () => {
     for (const socket of flood) socket.pause().write(list.repeat(500));
     for (let i = 0; i < 20; i++) expect((await service.embed(`text ${i}`)).status).toBe(200);
     for (const socket of flood) socket.destroy();
-    await expect.poll(givenUp).toBe(before + flood.length);
+    await expect.poll(givenUp, SOON).toBe(before + flood.length);
   });
 
   it('are not begun once the client has gone', async () => {
@@ -73,7 +74,7 @@ describe('requests that a client sends before it has the reply', () => {
     const answered = () => ended('/items/:id', 'ok');
     const before = await answered();
     socket.write(get('/items/item-1').repeat(200) + list.repeat(40) + get('/items/item-2').repeat(1000));
-    await expect.poll(answered).toBe(before + 200);
+    await expect.poll(answered, SOON).toBe(before + 200);
     socket.destroy();
     await sleep(500);
     expect(await answered()).toBe(before + 200);
@@ -85,7 +86,7 @@ describe('a connection', () => {
     const socket = await open();
     const before = await givenUp();
     socket.pause().write(list.repeat(100));
-    await expect.poll(givenUp, { timeout: 20_000, interval: 200 }).toBe(before + 1);
+    await expect.poll(givenUp, SOON).toBe(before + 1);
   });
 
   it('is not cut off while its reply is read slowly', async () => {
