@@ -11,7 +11,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -277,6 +277,8 @@ function build() {
   say('building (tsc)');
   if (!run(process.execPath, [at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.json']))
     stop('the build failed (the compiler output is above)', 'npm run build');
+  // `npx onespace` runs it; npm makes it executable only where it is there when the package is linked.
+  chmodSync(at('dist', 'src', 'cli', 'main.js'), 0o755);
   writeFileSync(stamp, '');
 }
 

@@ -4,8 +4,8 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { mp4 } from './media-files.js';
-import { postJson, ServiceProcess } from './service-process.js';
+import { mp4 } from '../media-files.js';
+import { postJson, ServiceProcess } from '../service-process.js';
 
 let dataDir: string;
 let running: ServiceProcess | undefined;
