@@ -10,13 +10,11 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
 /**
- * The packs in the folders below `data`, and their test photos: those of packs without splits are all for testing.
+ * The packs in the folders below `data`, and their test photos.
  * @returns {Promise<{ name: string, photos: { bytes: Buffer, label: string, name: string, captions: string[] }[] }[]>}
  */
 export async function readPacks(data) {
-  const files = (await readdir(data, { recursive: true })).filter((file) =>
-    /-\d+\.json$|^photos\/caltech101\.json$/.test(file),
-  );
+  const files = (await readdir(data, { recursive: true })).filter((file) => /-\d+\.json$/.test(file));
   const packs = [];
   for (const file of files.sort()) {
     const blob = await readFile(path.join(data, file.replace(/json$/, 'bin'))).catch(() => undefined);

@@ -52,11 +52,11 @@ const embedPhotos = (photos) =>
     Float32Array.from((await post('/embed/image', 'image/webp', bytes)).embedding),
   );
 
-async function embedTexts(texts, role) {
+async function embedTexts(texts) {
   const parts = [];
   for (let i = 0; i < texts.length; i += TEXTS_PER_REQUEST) parts.push(texts.slice(i, i + TEXTS_PER_REQUEST));
   const replies = await inParallel(parts, (text) =>
-    post('/embed/text', 'application/json', JSON.stringify({ text, role })),
+    post('/embed/text', 'application/json', JSON.stringify({ text, role: 'query' })),
   );
   return replies.flatMap(({ results }) => results.map(({ embedding }) => Float32Array.from(embedding)));
 }
@@ -67,12 +67,9 @@ const asked = (captionsOf, photos) =>
 
 async function byCaption(photos, vectors, captionsOf) {
   const queries = asked(captionsOf, photos);
-  const texts = await embedTexts(
-    queries.map(({ caption }) => caption),
-    'query',
-  );
+  const texts = await embedTexts(queries.map(({ caption }) => caption));
   const toPhoto = recallAt(KS, texts, vectors, (query, place) => queries[query].place === place);
-  const toCaption = recallAt(KS, vectors, texts, (photo, caption) => queries[caption].place === photo);
+  const toCaption = () => recallAt([10], vectors, texts, (photo, caption) => queries[caption].place === photo)[0];
   return { queries: queries.length, toPhoto, toCaption };
 }
 
@@ -102,12 +99,12 @@ for (const { name, photos: all } of packs) {
       photos: shown.length,
       captions: found.queries,
       ...atK('photo', found.toPhoto),
-      'caption R@10': found.toCaption.at(-1),
+      'caption R@10': found.toCaption(),
     });
   }
   const labels = [...new Set(photos.map(({ label }) => label))].filter((label) => label !== '');
   if (labels.length > 1) {
-    const names = await embedTexts(labels, 'query');
+    const names = await embedTexts(labels);
     const isOf = (photo, label) => photos[photo].label === labels[label];
     const [byName] = recallAt([10], names, vectors, (label, photo) => isOf(photo, label));
     const [top1, top5] = recallAt([1, 5], vectors, names, isOf);
@@ -140,5 +137,5 @@ for (const { name, photos: all } of packs) {
 if (captioned.length > 0) printTable('Captions and photographs', captioned);
 if (languages.length > 0) printTable('Captions in each language', languages);
 if (named.length > 0) printTable('Names of classes', named);
-if (values.sheet !== undefined) await writeContactSheet(values.sheet, galleries, (texts) => embedTexts(texts, 'query'));
+if (values.sheet !== undefined) await writeContactSheet(values.sheet, galleries, embedTexts);
 await service.stop();

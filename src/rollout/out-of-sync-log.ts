@@ -81,7 +81,7 @@ export class OutOfSyncLog {
       else marked.delete(line.slice(1));
     }
     const log = new OutOfSyncLog(file, openSync(file, 'a'));
-    for (const text of marked) log.entries.set(idOf(text), { pending: 0, latest: 0, isOutOfSync: true });
+    for (const mark of marked) log.entries.set(idOf(mark), { pending: 0, latest: 0, isOutOfSync: true });
     log.outOfSyncCount = log.entries.size;
     log.bytes = Buffer.byteLength(whole);
     log.isTorn = whole.length < text.length;

@@ -2,6 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
+/** `FAULT_SEED=4711 npx vitest run test/faults` repeats a run; `FAULT_ROUNDS` makes it longer. */
+export const SEED = Number(process.env.FAULT_SEED ?? 19);
+export const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 12);
+
 /** What breaks, and the status of writes that it refuses. */
 export const FAULTS = [
   { code: 'ENOSPC', calls: 'write', status: 507 },

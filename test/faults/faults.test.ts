@@ -7,11 +7,7 @@ import type { ModelBinding } from '../../src/store/vector-store.js';
 import { mp4 } from '../media-files.js';
 import { randomFrom } from '../random.js';
 import { postJson, ServiceProcess } from '../service-process.js';
-import { FAULTS, FaultyDisk } from './disk.js';
-
-/** `FAULT_SEED=4711 npx vitest run test/faults` repeats a run; `FAULT_ROUNDS` makes it longer. */
-const SEED = Number(process.env.FAULT_SEED ?? 19);
-const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 12);
+import { FAULTS, FaultyDisk, ROUNDS, SEED } from './disk.js';
 
 let disk: FaultyDisk;
 let dataDir: string;

@@ -4,11 +4,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { manifestOf, repositoryFiles } from '../models/hub-model.js';
 import { HubServer } from '../models/hub-server.js';
 import { randomFrom } from '../random.js';
-import { FAULTS, FaultyDisk } from './disk.js';
-
-/** `FAULT_SEED=4711 npx vitest run test/faults` repeats a run; `FAULT_ROUNDS` makes it longer. */
-const SEED = Number(process.env.FAULT_SEED ?? 19);
-const ROUNDS = Number(process.env.FAULT_ROUNDS ?? 12);
+import { FAULTS, FaultyDisk, ROUNDS, SEED } from './disk.js';
 
 const files = repositoryFiles();
 const needed = ['config.json', 'onnx/text_model_quantized.onnx', 'onnx/vision_model_quantized.onnx', 'tokenizer.json'];

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ServiceProcess } from '../service-process.js';
+import { postJson, ServiceProcess } from '../service-process.js';
 
 const ITEMS = 200;
 const SOON = { timeout: 20_000, interval: 100 };
@@ -18,12 +18,7 @@ beforeAll(async () => {
     modal_type: 'text',
     metadata: { text: `${i} ${'x'.repeat(1000)}` },
   }));
-  const reply = await fetch(`${service.url}/items`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(items),
-  });
-  expect(reply.status).toBe(200);
+  expect((await postJson(`${service.url}/items`, items)).status).toBe(200);
 });
 afterAll(async () => {
   for (const socket of sockets) socket.destroy();
