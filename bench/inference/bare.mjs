@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import { graphPath } from '../../dist/src/inference/families/unified/family.js';
+import { graphPath } from '../../dist/src/inference/families/graph-path.js';
 import { collate, Serializer } from '../../dist/src/inference/families/unified/serializer.js';
 import { ORT_SESSION_OPTIONS } from '../../dist/src/inference/worker/ort-options.js';
 import { decodeMedia } from '../../dist/src/media/decode.js';

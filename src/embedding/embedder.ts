@@ -117,7 +117,7 @@ const hasLongText = (parts: readonly InputPart[]): boolean =>
 
 /** The sizes in which the model takes images and frames. */
 function shapesOf(manifest: ModelManifest): { image: FrameShape; video: FrameShape } {
-  if (manifest.family !== 'unified')
+  if (!('patch' in manifest))
     return { image: { maxSide: manifest.image.max_side }, video: { maxSide: manifest.video.max_side } };
   const { patch, image, video } = manifest;
   return { image: { side: image.side, patch }, video: { side: video.side, patch } };

@@ -1,9 +1,10 @@
 import type { TSchema } from 'typebox';
 import { Value } from 'typebox/value';
-import { ClipManifest, EmbeddingGemma2Manifest, GeminiManifest, UnifiedManifest } from './manifest.js';
+import { ClipManifest, EmbeddingGemma2Manifest, GeminiManifest, HybridManifest, UnifiedManifest } from './manifest.js';
 
 const FAMILIES: Record<string, TSchema> = {
   unified: UnifiedManifest,
+  hybrid: HybridManifest,
   embeddinggemma2: EmbeddingGemma2Manifest,
   clip: ClipManifest,
   gemini: GeminiManifest,

@@ -37,6 +37,28 @@ export const UnifiedManifest = Type.Object({
 });
 export type UnifiedManifest = Static<typeof UnifiedManifest>;
 
+/**
+ * A model of the bundled architecture whose patches are the cells of a convolutional feature map: `stem` turns frames
+ * into cells, and one sum of each frame, which the graphs read beside text.
+ */
+export const HybridManifest = Type.Object({
+  ...COMMON,
+  family: Type.Literal('hybrid'),
+  files: UnifiedManifest.properties.files,
+  graphs: UnifiedManifest.properties.graphs,
+  stem: Type.String(),
+  tokenizer: Type.String(),
+  /** Pixels of a frame along a cell's edge. */
+  patch: positive,
+  /** Numbers that the stem makes of a cell. */
+  cell: positive,
+  /** `begin_id` and `end_id` stand around every text. */
+  text: Type.Object({ max_tokens: positive, pad_id: Type.Literal(0), begin_id: positive, end_id: positive }),
+  image: UnifiedManifest.properties.image,
+  video: UnifiedManifest.properties.video,
+});
+export type HybridManifest = Static<typeof HybridManifest>;
+
 /** A template: `{text}` is replaced by the text that is embedded. */
 const Prompt = Type.String({ pattern: '\\{text\\}' });
 
@@ -94,13 +116,19 @@ export type GeminiManifest = Static<typeof GeminiManifest>;
 export type HubManifest = EmbeddingGemma2Manifest | ClipManifest;
 
 /** Models that run in this process. */
-export type LocalManifest = UnifiedManifest | HubManifest;
+export type LocalManifest = UnifiedManifest | HybridManifest | HubManifest;
 
 /** Models that run behind an API. */
 export type ApiManifest = GeminiManifest;
 
 /** The contract of a model: the content of its `model.json`. */
-export const ModelManifest = Type.Union([UnifiedManifest, EmbeddingGemma2Manifest, ClipManifest, GeminiManifest]);
+export const ModelManifest = Type.Union([
+  UnifiedManifest,
+  HybridManifest,
+  EmbeddingGemma2Manifest,
+  ClipManifest,
+  GeminiManifest,
+]);
 export type ModelManifest = Static<typeof ModelManifest>;
 
 /** The most tokens of one sequence. */
@@ -108,6 +136,8 @@ export function maxSequenceTokens(manifest: ModelManifest): number {
   const { text } = manifest;
   if (manifest.family === 'unified')
     return text.max_tokens + manifest.video.max_frames * (manifest.video.side / manifest.patch) ** 2;
+  if (manifest.family === 'hybrid')
+    return text.max_tokens + manifest.video.max_frames * ((manifest.video.side / manifest.patch) ** 2 + 1);
   // EmbeddingGemma 2 reads an input as one sequence; a tower reads a text or an image.
   return manifest.family === 'embeddinggemma2' ? text.max_tokens : Math.max(text.max_tokens, manifest.image.max_tokens);
 }

@@ -8,6 +8,7 @@ import { openClip } from './clip/family.js';
 import { openEmbeddingGemma2 } from './embeddinggemma2/family.js';
 import type { Family } from './family.js';
 import { openGemini } from './gemini/encoder.js';
+import { openHybrid } from './hybrid/family.js';
 import { openUnified } from './unified/family.js';
 
 /** A family whose models run in this process, on its devices. */
@@ -30,6 +31,7 @@ type Families = { [Name in LocalManifest['family']]: LocalFamily<Of<Name>> } & {
 /** Every family of models: the one place that names them all. */
 const FAMILIES: Families = {
   unified: { runsOn: 'device', open: openUnified },
+  hybrid: { runsOn: 'device', open: openHybrid },
   embeddinggemma2: { runsOn: 'device', open: openEmbeddingGemma2 },
   clip: { runsOn: 'device', open: openClip },
   gemini: { runsOn: 'api', open: openGemini },

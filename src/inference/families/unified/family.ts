@@ -1,9 +1,9 @@
 import path from 'node:path';
-import type { Dtype } from '../../../common/dtype.js';
 import type { Model } from '../../../models/catalog.js';
 import type { UnifiedManifest } from '../../../models/manifest.js';
 import type { SessionSettings } from '../../worker/protocol.js';
 import type { Family } from '../family.js';
+import { graphPath } from '../graph-path.js';
 import { collateMessage, Serializer } from './serializer.js';
 import type { TokenSequence } from './token-sequence.js';
 import type { UnifiedSetup } from './worker.js';
@@ -27,17 +27,4 @@ export async function openUnified(
     prepare: serializer.prepare.bind(serializer),
     collate: collateMessage.bind(undefined, bytesPerPatch),
   };
-}
-
-/**
- * Path of the model's graph for a dtype.
- * @throws Error when the model has none
- */
-export function graphPath({ manifest, dir }: Model<UnifiedManifest>, dtype: Dtype): string {
-  const file = (manifest.graphs as Partial<Record<Dtype, string>>)[dtype];
-  if (file === undefined)
-    throw new Error(
-      `The model ${manifest.name} does not come in DTYPE=${dtype}; it comes in ${Object.keys(manifest.graphs).join(', ')}.`,
-    );
-  return path.join(dir, file);
 }

@@ -1,24 +1,14 @@
-import { readFile } from 'node:fs/promises';
-import { Tokenizer } from '@huggingface/tokenizers';
 import { Problem } from '../../../common/errors.js';
 import type { Frame } from '../../../media/frame.js';
 import { maxSequenceTokens, type UnifiedManifest } from '../../../models/manifest.js';
 import type { BatchMessage } from '../../worker/protocol.js';
 import type { Prepared } from '../family.js';
+import { TextTokens } from '../text-tokens.js';
 import type { Batch, TokenSequence } from './token-sequence.js';
 
 const CHANNELS = 3;
-/**
- * A token of any vocabulary is shorter than this, so text beyond `max_tokens` times it cannot reach the model. Cutting
- * there bounds the time that a megabyte of text takes, and changes nothing else.
- */
-const MAX_CHARACTERS_PER_TOKEN = 64;
-
-/** More than a token usually has: so much text fills the model. */
-const USUAL_CHARACTERS_PER_TOKEN = 8;
-
 /** Text, or frames whose sides are multiples of the patch. */
-type Part = { text: string } | { frames: readonly Frame[] };
+export type Part = { text: string } | { frames: readonly Frame[] };
 
 export interface Serialized {
   sequence: TokenSequence;
@@ -31,17 +21,16 @@ export interface Serialized {
 /** Text and frames -> the one token sequence that the model reads. */
 export class Serializer {
   private constructor(
-    private readonly tokenizer: Tokenizer,
+    private readonly tokens: TextTokens,
     /** Pixels along a patch's edge. */
     private readonly patch: number,
-    private readonly maxTextTokens: number,
     private readonly maxSequenceTokens: number,
   ) {}
 
   /** @throws Error when the tokenizer cannot be read */
   static async open(manifest: UnifiedManifest, tokenizerPath: string): Promise<Serializer> {
-    const tokenizer = new Tokenizer(JSON.parse(await readFile(tokenizerPath, 'utf8')), {});
-    return new Serializer(tokenizer, manifest.patch, manifest.text.max_tokens, maxSequenceTokens(manifest));
+    const tokens = await TextTokens.open(tokenizerPath, manifest.text.max_tokens);
+    return new Serializer(tokens, manifest.patch, maxSequenceTokens(manifest));
   }
 
   get bytesPerPatch(): number {
@@ -55,48 +44,15 @@ export class Serializer {
   prepare(parts: readonly Part[]): Prepared<TokenSequence> {
     const { sequence, tokens, truncated } = this.serialize(parts);
     const patchCount = sequence.patches.length / this.bytesPerPatch;
-    const length = tokens + patchCount;
-    if (length === 0) throw new Problem('invalid_request', 'The text is empty: it has no token to embed.');
-    if (length > this.maxSequenceTokens) {
-      const detail = `The input is a sequence of ${length} tokens; at most ${this.maxSequenceTokens} fit. Send fewer parts.`;
-      throw new Problem('too_large', detail, { tokens: length, limit_tokens: this.maxSequenceTokens });
-    }
+    checkLength(tokens + patchCount, this.maxSequenceTokens);
     return { input: sequence, textLength: tokens, patchCount, truncated };
   }
 
   /** Parts in their order -> one sequence. The text of all parts together is cut at the model's token limit. */
   serialize(parts: readonly Part[]): Serialized {
-    const { ids, truncated } = this.tokenize(parts.flatMap((part) => ('text' in part ? [part.text] : [])).join('\n'));
+    const { ids, truncated } = this.tokens.read(textOf(parts));
     const frames = parts.flatMap((part) => ('frames' in part ? part.frames : []));
     return { sequence: { ids, ...this.toPatches(frames) }, tokens: ids.length, truncated };
-  }
-
-  private tokenize(text: string): { ids: Int32Array; truncated: boolean } {
-    const maxCharacters = this.maxTextTokens * MAX_CHARACTERS_PER_TOKEN;
-    const compact = text
-      .trimStart()
-      .slice(0, 8 * maxCharacters)
-      .replace(/\s+/g, ' ')
-      .trim();
-    if (compact === '') return { ids: new Int32Array(0), truncated: false };
-    const ids = this.firstTokens(compact.slice(0, maxCharacters));
-    const truncated = ids.length > this.maxTextTokens || compact.length > maxCharacters;
-    return { ids: Int32Array.from(ids.slice(0, this.maxTextTokens)), truncated };
-  }
-
-  /**
-   * All tokens of a text, or, where its beginning has more than the model takes, those of its beginning: tokenizing takes
-   * a time that grows with the text. Each word is tokenized on its own. In a word without end a token depends on its
-   * neighbourhood alone, so the tokens of the first half do not depend on where it is cut.
-   */
-  private firstTokens(text: string): number[] {
-    const encode = (part: string) => this.tokenizer.encode(part, { add_special_tokens: false }).ids;
-    const room = this.maxTextTokens * USUAL_CHARACTERS_PER_TOKEN;
-    const endOfWord = text.lastIndexOf(' ', room);
-    const [end, enough] = endOfWord > 0 ? [endOfWord, this.maxTextTokens] : [room, 2 * this.maxTextTokens];
-    if (text.length <= end) return encode(text);
-    const first = encode(text.slice(0, end));
-    return first.length > enough ? first : encode(text);
   }
 
   private toPatches(frames: readonly Frame[]): Pick<TokenSequence, 'patches' | 'positions'> {
@@ -126,8 +82,24 @@ export class Serializer {
   }
 }
 
+/**
+ * Guards the model's limit.
+ * @throws Problem `invalid_request` for a sequence without a token, `too_large` for one that does not fit the model
+ */
+export function checkLength(length: number, limit: number): void {
+  if (length === 0) throw new Problem('invalid_request', 'The text is empty: it has no token to embed.');
+  if (length > limit) {
+    const detail = `The input is a sequence of ${length} tokens; at most ${limit} fit. Send fewer parts.`;
+    throw new Problem('too_large', detail, { tokens: length, limit_tokens: limit });
+  }
+}
+
+/** The text of all parts together. */
+export const textOf = (parts: readonly Part[]): string =>
+  parts.flatMap((part) => ('text' in part ? [part.text] : [])).join('\n');
+
 /** (y, x) of a patch's centre as fractions of the frame's longer side, so that any grid interpolates a trained one. */
-function centre(row: number, column: number, rows: number, columns: number): [y: number, x: number] {
+export function centre(row: number, column: number, rows: number, columns: number): [y: number, x: number] {
   const longer = Math.max(rows, columns);
   return [(row + 0.5) / longer, (column + 0.5) / longer];
 }

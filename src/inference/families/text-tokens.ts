@@ -1,0 +1,53 @@
+import { readFile } from 'node:fs/promises';
+import { Tokenizer } from '@huggingface/tokenizers';
+
+/**
+ * A token of any vocabulary is shorter than this, so text beyond `max_tokens` times it cannot reach the model. Cutting
+ * there bounds the time that a megabyte of text takes, and changes nothing else.
+ */
+const MAX_CHARACTERS_PER_TOKEN = 64;
+
+/** More than a token usually has: so much text fills the model. */
+const USUAL_CHARACTERS_PER_TOKEN = 8;
+
+/** Text as the ids of a vocabulary, at a cost that the model's limit bounds. */
+export class TextTokens {
+  private constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly maxTokens: number,
+  ) {}
+
+  /** @throws Error when the tokenizer cannot be read */
+  static async open(path: string, maxTokens: number): Promise<TextTokens> {
+    return new TextTokens(new Tokenizer(JSON.parse(await readFile(path, 'utf8')), {}), maxTokens);
+  }
+
+  /** The first tokens of a text, at most as many as the model takes. White space does not count. */
+  read(text: string): { ids: Int32Array; truncated: boolean } {
+    const maxCharacters = this.maxTokens * MAX_CHARACTERS_PER_TOKEN;
+    const compact = text
+      .trimStart()
+      .slice(0, 8 * maxCharacters)
+      .replace(/\s+/g, ' ')
+      .trim();
+    if (compact === '') return { ids: new Int32Array(0), truncated: false };
+    const ids = this.firstTokens(compact.slice(0, maxCharacters));
+    const truncated = ids.length > this.maxTokens || compact.length > maxCharacters;
+    return { ids: Int32Array.from(ids.slice(0, this.maxTokens)), truncated };
+  }
+
+  /**
+   * All tokens of a text, or, where its beginning has more than the model takes, those of its beginning: tokenizing takes
+   * a time that grows with the text. Each word is tokenized on its own. In a word without end a token depends on its
+   * neighbourhood alone, so the tokens of the first half do not depend on where it is cut.
+   */
+  private firstTokens(text: string): number[] {
+    const encode = (part: string) => this.tokenizer.encode(part, { add_special_tokens: false }).ids;
+    const room = this.maxTokens * USUAL_CHARACTERS_PER_TOKEN;
+    const endOfWord = text.lastIndexOf(' ', room);
+    const [end, enough] = endOfWord > 0 ? [endOfWord, this.maxTokens] : [room, 2 * this.maxTokens];
+    if (text.length <= end) return encode(text);
+    const first = encode(text.slice(0, end));
+    return first.length > enough ? first : encode(text);
+  }
+}
