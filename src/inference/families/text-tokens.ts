@@ -51,3 +51,27 @@ export class TextTokens {
     return first.length > enough ? first : encode(text);
   }
 }
+
+/** The ids of several inputs as one rectangle; padding ids are 0. */
+export interface PaddedTexts {
+  textLength: number;
+  /** `[size, textLength]` */
+  ids: BigInt64Array;
+  /** `[size, textLength]`, 1 where there is a token. */
+  textMask: Float32Array;
+}
+
+export function padTexts(texts: readonly Int32Array[]): PaddedTexts {
+  const textLength = Math.max(...texts.map(({ length }) => length));
+  const ids = new BigInt64Array(texts.length * textLength);
+  const textMask = new Float32Array(texts.length * textLength);
+  // Ids are not negative, so writing their low words suffices, and no BigInt is made of each id.
+  const idWords = new Int32Array(ids.buffer);
+  texts.forEach((text, row) => {
+    text.forEach((id, column) => {
+      idWords[2 * (row * textLength + column)] = id;
+    });
+    textMask.fill(1, row * textLength, row * textLength + text.length);
+  });
+  return { textLength, ids, textMask };
+}

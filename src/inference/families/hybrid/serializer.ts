@@ -2,7 +2,7 @@ import type { Frame } from '../../../media/frame.js';
 import { type HybridManifest, maxSequenceTokens } from '../../../models/manifest.js';
 import type { BatchMessage } from '../../worker/protocol.js';
 import type { Prepared } from '../family.js';
-import { TextTokens } from '../text-tokens.js';
+import { type PaddedTexts, padTexts, TextTokens } from '../text-tokens.js';
 import { centre, checkLength, type Part, textOf } from '../unified/serializer.js';
 
 const CHANNELS = 3;
@@ -26,14 +26,9 @@ export interface FrameGroup {
 }
 
 /** Several inputs padded to one rectangle. A frame has a cell for each patch, and one that sums it up. */
-export interface HybridBatch {
+export interface HybridBatch extends PaddedTexts {
   size: number;
-  textLength: number;
   cellCount: number;
-  /** `[size, textLength]` */
-  ids: BigInt64Array;
-  /** `[size, textLength]`, 1 where there is a token. */
-  textMask: Float32Array;
   /** `[size, cellCount, 3]` as (t, y, x). */
   positions: Float32Array;
   /** `[size, cellCount]`, 1 where there is a cell. */
@@ -76,26 +71,17 @@ const cellsOf = ({ width, height }: Frame, patch: number): number => (width / pa
 /** Pads inputs to one batch. Padding ids are 0; the masks exclude padding ids and padding cells. */
 export function collate(patch: number, inputs: readonly HybridInput[]): HybridBatch {
   const size = inputs.length;
-  const textLength = Math.max(...inputs.map(({ ids }) => ids.length));
   const cellCount = Math.max(...inputs.map(({ frames }) => frames.reduce((sum, f) => sum + cellsOf(f, patch), 0)));
   const batch: HybridBatch = {
     size,
-    textLength,
     cellCount,
-    ids: new BigInt64Array(size * textLength),
-    textMask: new Float32Array(size * textLength),
+    ...padTexts(inputs.map(({ ids }) => ids)),
     positions: new Float32Array(size * cellCount * COORDINATES),
     cellMask: new Float32Array(size * cellCount),
     groups: [],
   };
-  // Ids are not negative, so writing their low words suffices, and no BigInt is made of each id.
-  const idWords = new Int32Array(batch.ids.buffer);
   const placed = new Map<string, { frames: Frame[]; offsets: number[] }>();
-  inputs.forEach(({ ids, frames }, row) => {
-    ids.forEach((id, column) => {
-      idWords[2 * (row * textLength + column)] = id;
-    });
-    batch.textMask.fill(1, row * textLength, row * textLength + ids.length);
+  inputs.forEach(({ frames }, row) => {
     let next = row * cellCount;
     for (const frame of frames) {
       const key = `${frame.width}x${frame.height}`;

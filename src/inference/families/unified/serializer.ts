@@ -3,7 +3,7 @@ import type { Frame } from '../../../media/frame.js';
 import { maxSequenceTokens, type UnifiedManifest } from '../../../models/manifest.js';
 import type { BatchMessage } from '../../worker/protocol.js';
 import type { Prepared } from '../family.js';
-import { TextTokens } from '../text-tokens.js';
+import { padTexts, TextTokens } from '../text-tokens.js';
 import type { Batch, TokenSequence } from './token-sequence.js';
 
 const CHANNELS = 3;
@@ -106,31 +106,21 @@ export function centre(row: number, column: number, rows: number, columns: numbe
 
 const COORDINATES = 3;
 
-const textLength = (sequence: TokenSequence): number => sequence.ids.length;
 const patchCount = (sequence: TokenSequence): number => sequence.positions.length / COORDINATES;
 
 /** Pads sequences to one batch. Padding ids are 0; the masks exclude padding ids and padding patches. */
 export function collate(sequences: readonly TokenSequence[], bytesPerPatch: number): Batch {
   const size = sequences.length;
-  const texts = Math.max(...sequences.map(textLength));
   const patches = Math.max(...sequences.map(patchCount));
   const batch: Batch = {
     size,
-    textLength: texts,
     patchCount: patches,
-    ids: new BigInt64Array(size * texts),
-    textMask: new Float32Array(size * texts),
+    ...padTexts(sequences.map(({ ids }) => ids)),
     patches: new Uint8Array(size * patches * bytesPerPatch),
     positions: new Float32Array(size * patches * COORDINATES),
     patchMask: new Float32Array(size * patches),
   };
-  // Ids are not negative, so writing their low words suffices, and no BigInt is made of each id.
-  const idWords = new Int32Array(batch.ids.buffer);
   sequences.forEach((sequence, row) => {
-    sequence.ids.forEach((id, column) => {
-      idWords[2 * (row * texts + column)] = id;
-    });
-    batch.textMask.fill(1, row * texts, row * texts + textLength(sequence));
     batch.patches.set(sequence.patches, row * patches * bytesPerPatch);
     batch.positions.set(sequence.positions, row * patches * COORDINATES);
     batch.patchMask.fill(1, row * patches, row * patches + patchCount(sequence));
