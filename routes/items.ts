@@ -26,6 +26,7 @@ import {
   putItemsSchema,
 } from '../src/http/schemas/items.js';
 import { describe, ItemResolver, type NewItem } from '../src/items/new-item.js';
+import { Semaphore } from '../src/lib/async/semaphore.js';
 import type { ItemInfo } from '../src/store/vector-store.js';
 
 /** The items of a request. */
@@ -41,6 +42,8 @@ const writes = { writes: true };
 
 export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { inputs, models, concurrency } = app.service;
+  // A page takes milliseconds of the index's thread: those who read many at once do not stand before a search.
+  const pages = new Semaphore(1);
   acceptRawBodies(app);
 
   app.post('/items', { config: { encodes: true, ...writes }, schema: putItemsSchema }, async (request, reply) => {
@@ -64,11 +67,12 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/items', { schema: listItemsSchema }, async (request) => {
     const { limit, cursor, modal_type, model } = request.query;
     const { store } = request.scope.use(models.get(model));
-    const { items, nextCursor } = await store.list({
+    const options = {
       limit,
       ...(cursor === undefined ? {} : { cursor }),
       ...(modal_type === undefined ? {} : { modality: modal_type }),
-    });
+    };
+    const { items, nextCursor } = await pages.use(() => store.list(options), { signal: request.scope.signal });
     return { items: items.map(toJson), ...(nextCursor === undefined ? {} : { next_cursor: nextCursor }) };
   });
 

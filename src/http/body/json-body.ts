@@ -2,14 +2,15 @@ import { deserialize } from 'node:v8';
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
 import { Tinypool } from 'tinypool';
 import type { TSchema } from 'typebox';
-import { clientClosed, Problem } from '../../common/errors.js';
+import { Problem } from '../../common/errors.js';
 import { yieldToEventLoop } from '../../lib/async/event-loop.js';
+import { Semaphore } from '../../lib/async/semaphore.js';
 import { isParsedAtOnce, parseJson } from './json.js';
 import type { Checked, Task } from './json-worker.js';
 
 const WORKER = new URL('./json-worker.js', import.meta.url).href;
-/** An idle worker ends after this long. */
-const IDLE_MS = 10_000;
+/** An idle worker ends after this long: starting one takes a core for almost half a second. */
+const IDLE_MS = 300_000;
 
 /**
  * Reads JSON bodies without holding the event loop: a body of many values or bytes is parsed and checked in a worker
@@ -17,6 +18,8 @@ const IDLE_MS = 10_000;
  */
 export function readJsonBodies(app: FastifyInstance): void {
   const pool = new Tinypool({ filename: WORKER, minThreads: 0, maxThreads: 1, idleTimeout: IDLE_MS });
+  // A body whose client has gone leaves the queue here, but is never cancelled in the pool, which would end the thread.
+  const queue = new Semaphore(1);
   app.addHook('onClose', () => pool.destroy());
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser(
@@ -25,17 +28,15 @@ export function readJsonBodies(app: FastifyInstance): void {
     async (request: FastifyRequest, bytes: Buffer) => {
       if (bytes.length === 0) throw new Problem('empty_body', 'The body is empty: send JSON.');
       if (isParsedAtOnce(bytes)) return parseJson(bytes);
-      return await parseInWorker(pool, bytes, request);
+      const schema = JSON.stringify(bodySchema(request.routeOptions) ?? {});
+      const parse = (): Promise<Checked> => pool.run({ bytes, schema } satisfies Task);
+      return await received(await queue.use(parse, { signal: request.scope.signal }));
     },
   );
 }
 
-async function parseInWorker(pool: Tinypool, bytes: Buffer, request: FastifyRequest): Promise<unknown> {
-  const { signal } = request.scope;
-  const schema = JSON.stringify(bodySchema(request.routeOptions) ?? {});
-  const checked: Checked = await pool.run({ bytes, schema } satisfies Task, { signal }).catch((error: unknown) => {
-    throw signal.aborted ? clientClosed() : error;
-  });
+/** What the worker has admitted. @throws Problem that it found */
+async function received(checked: Checked): Promise<unknown> {
   if ('problem' in checked) {
     const { code, detail, extensions } = checked.problem;
     throw new Problem(code, detail, extensions);
