@@ -175,12 +175,17 @@ GRAPHS = {"fp32": "model.fp32.onnx", "q8": "model.q8.onnx"}
 WEIGHTS = "weights.bin"
 
 
+def files_of(folder, names):
+    """Size and checksum of each file, as model.json states them."""
+    files = {}
+    for name in names:
+        data = (folder / name).read_bytes()
+        files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return files
+
+
 def describe(revision):
     """model.json: what the service needs to know."""
-    files = {}
-    for name in (*GRAPHS.values(), WEIGHTS, "tokenizer.json"):
-        data = (MODEL / name).read_bytes()
-        files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     return {
         "name": "onespace-mini",
         "revision": revision,
@@ -189,7 +194,7 @@ def describe(revision):
         "matryoshka": [256, 128, 64],
         "licence": "Apache-2.0",
         "description": "Text, images and video in one space: a small transformer trained on pictograms, animations and photographs, with words in ten languages.",
-        "files": files,
+        "files": files_of(MODEL, (*GRAPHS.values(), WEIGHTS, "tokenizer.json")),
         "graphs": GRAPHS,
         "tokenizer": "tokenizer.json",
         "patch": 16,

@@ -1,21 +1,15 @@
 """What onespace-mini learnt from (pictograms, animations, motions, composed scenes, dictionary), asked of this model: its
 batches are grids of 16-pixel patches, which are put together again and enlarged twice, so that a patch becomes a cell."""
 
-import pathlib
-import sys
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-MINI = pathlib.Path(__file__).resolve().parents[3] / "onespace-mini" / "training"
-sys.path.insert(0, str(MINI))
+from inputs import batches as mini
+from inputs.drawings import Collection
+from train import compute_loss  # noqa: F401
 
-from inputs import batches as mini  # noqa: E402
-from inputs.drawings import Collection  # noqa: E402
-from train import compute_loss  # noqa: E402,F401
-
-from base.model import places  # noqa: E402
+from base.model import places
 
 GRIDS = {(7, 7): 5, (4, 4): 3, (6, 8): 0.7, (8, 6): 0.7}
 mini.EARLY_GRIDS = mini.LATE_GRIDS = GRIDS

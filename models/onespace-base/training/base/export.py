@@ -11,7 +11,6 @@ Batch norms are folded into the convolutions first, so that each of their channe
 
 import argparse
 import copy
-import hashlib
 import json
 import pathlib
 
@@ -21,9 +20,8 @@ import torch
 import torch.nn as nn
 from onnx import numpy_helper
 
-from base import drawings  # noqa: F401  puts onespace-mini's training on the path
 from base.model import CELL, EMBEDDING, LONGEST, WIDTH, Convolution, OneSpace
-from export import Weights, compressed, matrices, quantised, write
+from export import Weights, compressed, files_of, matrices, quantised, write
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
 MODEL = HERE.parent
@@ -91,10 +89,6 @@ def without_unused(model):
 
 def describe(revision):
     """model.json: what the service needs to know."""
-    files = {}
-    for name in (STEM, "stem.bin", *GRAPHS.values(), "weights.bin", TOKENIZER):
-        data = (MODEL / name).read_bytes()
-        files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     vocabulary = json.loads((MODEL / TOKENIZER).read_text())["model"]["vocab"]
     return {
         "name": "onespace-base",
@@ -104,7 +98,7 @@ def describe(revision):
         "matryoshka": [256, 128, 64],
         "licence": "Apache-2.0",
         "description": "Text, images and video in one space: convolutions and a sentence encoder that openly licensed weights began, trained together on photographs, pictograms and captions in ten languages.",
-        "files": files,
+        "files": files_of(MODEL, (STEM, "stem.bin", *GRAPHS.values(), "weights.bin", TOKENIZER)),
         "graphs": GRAPHS,
         "stem": STEM,
         "tokenizer": TOKENIZER,

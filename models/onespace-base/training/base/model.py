@@ -8,11 +8,11 @@ its classifier believes: the names of ImageNet's classes by their probability (C
 added to what the transformer says, so that nothing the classifier knew has to be learnt again.
 """
 
-import math
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+
+from model import Fourier
 
 WIDTH, LAYERS, HEADS, EMBEDDING = 384, 6, 12, 256
 LONGEST = 96  # tokens of a text
@@ -119,24 +119,6 @@ def convolution_weights(theirs):
         layer(f"blocks.{k}.depthwise", f"_blocks.{k}._depthwise_conv", f"_blocks.{k}._bn1")
         layer(f"blocks.{k}.project", f"_blocks.{k}._project_conv", f"_blocks.{k}._bn2")
     return ours, {"weight": theirs["_fc.weight"], "bias": theirs["_fc.bias"]}
-
-
-class Fourier(nn.Module):
-    """Real-valued places as sines and cosines of log-spaced wavelengths, mixed linearly (Tancik et al. 2020, arXiv:2006.10739)."""
-
-    def __init__(self, wavelengths, width):
-        super().__init__()
-        longest = max(map(len, wavelengths))
-        frequency = torch.zeros(len(wavelengths), longest)
-        for row, lengths in enumerate(wavelengths):
-            frequency[row, : len(lengths)] = 2 * math.pi / torch.tensor(lengths)
-        self.register_buffer("frequency", frequency, persistent=False)
-        self.mix = nn.Linear(2 * frequency.numel(), width)
-
-    def forward(self, place):
-        """[B, L, coordinates] -> [B, L, width]"""
-        angle = (place.unsqueeze(-1) * self.frequency).reshape(place.shape[0], -1, self.frequency.numel())
-        return self.mix(torch.cat([angle.sin(), angle.cos()], -1))
 
 
 class Stem(nn.Module):

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
-from base import drawings
+from base import MINI, drawings
 from base.drawings import padded
 from base.evaluate import evaluate
 from base.model import EMBEDDING, WIDTH, Convolutions, OneSpace, convolution_weights, places
@@ -104,7 +104,7 @@ class World:
         self.text.add_captions([(caption_id(self.packs.sets[k], k, self.packs.extras[k]), self.packs.extras[k]["captions"]) for k in train])
         self.text.finish()
         tell(f"{len(self.text.texts)} texts in {len(self.text.groups)} groups, {len(self.text.word_list)} words")
-        self.named = Named(self.packs, self.text, drawings.MINI / "data/photo-names.txt", DEVICE)
+        self.named = Named(self.packs, self.text, MINI / "data/photo-names.txt", DEVICE)
         self.pixels = torch.from_numpy(self.packs.pixels).to(DEVICE)
         self.aspects = torch.from_numpy(self.packs.aspects).to(DEVICE)
         self.class_names = json.loads((weights / "class-names.json").read_text())  # 1,000 lists, the plainest first

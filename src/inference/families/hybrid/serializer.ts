@@ -2,8 +2,8 @@ import type { Frame } from '../../../media/frame.js';
 import { type HybridManifest, maxSequenceTokens } from '../../../models/manifest.js';
 import type { BatchMessage } from '../../worker/protocol.js';
 import type { Prepared } from '../family.js';
+import { centre, checkLength, framesOf, type Part, textOf } from '../sequence.js';
 import { type PaddedTexts, padTexts, TextTokens } from '../text-tokens.js';
-import { centre, checkLength, type Part, textOf } from '../unified/serializer.js';
 
 const CHANNELS = 3;
 const COORDINATES = 3;
@@ -58,7 +58,7 @@ export class Serializer {
     const { patch, text } = this.manifest;
     const { ids: words, truncated } = this.tokens.read(textOf(parts));
     const ids = words.length === 0 ? words : Int32Array.of(text.begin_id, ...words, text.end_id);
-    const frames = parts.flatMap((part) => ('frames' in part ? part.frames : []));
+    const frames = framesOf(parts);
     const patchCount = frames.reduce((sum, frame) => sum + cellsOf(frame, patch), 0);
     checkLength(ids.length + patchCount, maxSequenceTokens(this.manifest));
     return { input: { ids, frames }, textLength: ids.length, patchCount, truncated };

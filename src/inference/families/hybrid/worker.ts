@@ -5,9 +5,9 @@
 import { workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import type { Device } from '../../device.js';
-import { ORT_SESSION_OPTIONS } from '../../worker/ort-options.js';
 import type { SessionSettings } from '../../worker/protocol.js';
 import { onFirstDevice, runWorker, type Session } from '../../worker/worker-main.js';
+import { openGraph } from '../open-graph.js';
 import type { FrameGroup, HybridBatch } from './serializer.js';
 
 /** `workerData` of a thread of this family. */
@@ -35,16 +35,10 @@ interface Sessions {
 
 /** Sessions on a device, warmed up: the first forward passes are slow. */
 async function openSession(device: Device): Promise<Session<HybridBatch>> {
-  const open = (path: string) =>
-    ort.InferenceSession.create(path, {
-      executionProviders: [device],
-      intraOpNumThreads: threads,
-      graphOptimizationLevel: 'all',
-      // Weights are stored as 8-bit integers. ONNX Runtime would fuse their opening into integer products, and the last
-      // digits of a vector would depend on the other inputs of its batch.
-      extra: { session: { disable_quant_qdq: '1', ...ORT_SESSION_OPTIONS } },
-    });
-  const sessions = { stem: await open(stemPath), transformer: await open(graphPath) };
+  const sessions = {
+    stem: await openGraph(stemPath, device, threads),
+    transformer: await openGraph(graphPath, device, threads),
+  };
   const text = plainBatch(8, []);
   const pixels = new Uint8Array(side * side * CHANNELS);
   const image = plainBatch(0, [{ width: side, height: side, pixels, offsets: Int32Array.of(0) }]);

@@ -1,14 +1,12 @@
-import { Problem } from '../../../common/errors.js';
 import type { Frame } from '../../../media/frame.js';
 import { maxSequenceTokens, type UnifiedManifest } from '../../../models/manifest.js';
 import type { BatchMessage } from '../../worker/protocol.js';
 import type { Prepared } from '../family.js';
+import { centre, checkLength, framesOf, type Part, textOf } from '../sequence.js';
 import { padTexts, TextTokens } from '../text-tokens.js';
 import type { Batch, TokenSequence } from './token-sequence.js';
 
 const CHANNELS = 3;
-/** Text, or frames whose sides are multiples of the patch. */
-export type Part = { text: string } | { frames: readonly Frame[] };
 
 export interface Serialized {
   sequence: TokenSequence;
@@ -51,8 +49,7 @@ export class Serializer {
   /** Parts in their order -> one sequence. The text of all parts together is cut at the model's token limit. */
   serialize(parts: readonly Part[]): Serialized {
     const { ids, truncated } = this.tokens.read(textOf(parts));
-    const frames = parts.flatMap((part) => ('frames' in part ? part.frames : []));
-    return { sequence: { ids, ...this.toPatches(frames) }, tokens: ids.length, truncated };
+    return { sequence: { ids, ...this.toPatches(framesOf(parts)) }, tokens: ids.length, truncated };
   }
 
   private toPatches(frames: readonly Frame[]): Pick<TokenSequence, 'patches' | 'positions'> {
@@ -80,28 +77,6 @@ export class Serializer {
       target.set(frame.rgb.subarray(start, start + rowBytes), offset + line * rowBytes);
     }
   }
-}
-
-/**
- * Guards the model's limit.
- * @throws Problem `invalid_request` for a sequence without a token, `too_large` for one that does not fit the model
- */
-export function checkLength(length: number, limit: number): void {
-  if (length === 0) throw new Problem('invalid_request', 'The text is empty: it has no token to embed.');
-  if (length > limit) {
-    const detail = `The input is a sequence of ${length} tokens; at most ${limit} fit. Send fewer parts.`;
-    throw new Problem('too_large', detail, { tokens: length, limit_tokens: limit });
-  }
-}
-
-/** The text of all parts together. */
-export const textOf = (parts: readonly Part[]): string =>
-  parts.flatMap((part) => ('text' in part ? [part.text] : [])).join('\n');
-
-/** (y, x) of a patch's centre as fractions of the frame's longer side, so that any grid interpolates a trained one. */
-export function centre(row: number, column: number, rows: number, columns: number): [y: number, x: number] {
-  const longer = Math.max(rows, columns);
-  return [(row + 0.5) / longer, (column + 0.5) / longer];
 }
 
 const COORDINATES = 3;

@@ -5,9 +5,9 @@
 import { workerData } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
 import type { Device } from '../../device.js';
-import { ORT_SESSION_OPTIONS } from '../../worker/ort-options.js';
 import type { SessionSettings } from '../../worker/protocol.js';
 import { onFirstDevice, runWorker, type Session } from '../../worker/worker-main.js';
+import { openGraph } from '../open-graph.js';
 import type { Batch } from './token-sequence.js';
 
 /** `workerData` of a thread of this family. */
@@ -20,14 +20,7 @@ const { graphPath, devices, threads, bytesPerPatch } = workerData as UnifiedSetu
 
 /** A session on a device, warmed up: the first forward passes are slow. */
 async function openSession(device: Device): Promise<Session<Batch>> {
-  const session = await ort.InferenceSession.create(graphPath, {
-    executionProviders: [device],
-    intraOpNumThreads: threads,
-    graphOptimizationLevel: 'all',
-    // The fp32 graph dequantizes weights that are stored as 8-bit integers. ONNX Runtime would fuse that into integer
-    // products, and the last digits of a vector would depend on the other inputs of its batch.
-    extra: { session: { disable_quant_qdq: '1', ...ORT_SESSION_OPTIONS } },
-  });
+  const session = await openGraph(graphPath, device, threads);
   await warmUp(session);
   return {
     device,
