@@ -44,7 +44,8 @@ export interface ReceiveOptions {
   signal?: AbortSignal;
 }
 
-const FIRST_BUFFER_BYTES = 1e6;
+/** A client that only announces a large file holds no more than this. */
+const FIRST_BUFFER_BYTES = 64 * 1024;
 const SPOOL_SUFFIX = '.upload';
 
 /** What images are received into: enough to go on with when a burst of large ones is over. */

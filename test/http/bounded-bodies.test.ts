@@ -1,4 +1,7 @@
 import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ServiceProcess } from '../service-process.js';
@@ -176,6 +179,7 @@ describe('a body within its limits', () => {
     ['ASCII', 'a '.repeat(480_000)],
     ['Chinese', '孩子'.repeat(160_000)],
     ['emoji', '😀'.repeat(240_000)],
+    ['ligatures of eighteen letters', 'ﷺ'.repeat(320_000)],
   ])('never holds the event loop, be it 8 MB of %s', async (_, text) => {
     const bodies: Record<string, (texts: string[]) => object> = {
       '/embed/text': (texts) => ({ text: texts }),
@@ -191,5 +195,28 @@ describe('a body within its limits', () => {
         expect(status, reply).toBeLessThan(202);
       });
     expect(Object.entries(silences).filter(([, ms]) => ms > MAX_SILENCE_MS)).toEqual([]);
+  });
+});
+
+// Only Linux lists the threads of a process.
+describe.skipIf(process.platform !== 'linux')('a large body whose client hangs up', () => {
+  const threads = () => readdir(`/proc/${service.child.pid}/task`);
+
+  it('does not end the thread that reads bodies: starting one takes a core for half a second', async () => {
+    const body = `[${'{},'.repeat(300_000)}{}]`;
+    const head = `POST /items HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
+    expect((await send('post', '/items', 'application/json', body)).status).toBe(400);
+    const before = await threads();
+    for (let i = 0; i < 8; i++) {
+      const socket = net.connect(service.port, '127.0.0.1');
+      socket.on('error', () => {});
+      await new Promise<void>((resolve) => socket.write(head + body, () => resolve()));
+      // While the body is parsed.
+      await sleep(30);
+      socket.destroy();
+    }
+    expect((await send('post', '/items', 'application/json', body)).status).toBe(400);
+    expect(before.length).toBeGreaterThan(5);
+    expect(await threads()).toEqual(expect.arrayContaining(before));
   });
 });

@@ -7,8 +7,8 @@ import { Tokenizer } from '@huggingface/tokenizers';
  */
 const MAX_CHARACTERS_PER_TOKEN = 64;
 
-/** More than a token usually has: so much text fills the model. */
-const USUAL_CHARACTERS_PER_TOKEN = 8;
+/** What is tokenized first has so many for each token that the model takes: enough for most texts. */
+const FIRST_CHARACTERS_PER_TOKEN = 4;
 
 /** Text as the ids of a vocabulary, at a cost that the model's limit bounds. */
 export class TextTokens {
@@ -38,17 +38,19 @@ export class TextTokens {
 
   /**
    * All tokens of a text, or, where its beginning has more than the model takes, those of its beginning: tokenizing takes
-   * a time that grows with the text. Each word is tokenized on its own. In a word without end a token depends on its
-   * neighbourhood alone, so the tokens of the first half do not depend on where it is cut.
+   * a time that grows with the text, and a character may be eighteen when normalised, so the beginning is as short as
+   * will do. Each word is tokenized on its own. In a word without end a token depends on its neighbourhood alone, so the
+   * tokens of the first half do not depend on where it is cut.
    */
   private firstTokens(text: string): number[] {
     const encode = (part: string) => this.tokenizer.encode(part, { add_special_tokens: false }).ids;
-    const room = this.maxTokens * USUAL_CHARACTERS_PER_TOKEN;
-    const endOfWord = text.lastIndexOf(' ', room);
-    const [end, enough] = endOfWord > 0 ? [endOfWord, this.maxTokens] : [room, 2 * this.maxTokens];
-    if (text.length <= end) return encode(text);
-    const first = encode(text.slice(0, end));
-    return first.length > enough ? first : encode(text);
+    for (let room = this.maxTokens * FIRST_CHARACTERS_PER_TOKEN; room < text.length; room *= 2) {
+      const endOfWord = text.lastIndexOf(' ', room);
+      const [end, enough] = endOfWord > room / 2 ? [endOfWord, this.maxTokens] : [room, 2 * this.maxTokens];
+      const first = encode(text.slice(0, end));
+      if (first.length > enough) return first;
+    }
+    return encode(text);
   }
 }
 

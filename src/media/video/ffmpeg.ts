@@ -156,7 +156,7 @@ export class Ffmpeg {
 }
 
 /** Nice value of a decode: a video takes seconds anyway, while a text request needs its core within milliseconds. */
-const DECODER_NICENESS = 6;
+const DECODER_NICENESS = 10;
 
 /**
  * Gives the service priority over a decode. With autogrouping, Linux schedules sessions against each other before it

@@ -65,15 +65,23 @@ describe('Serializer', () => {
     );
   });
 
-  it('gives a word without end the ids of the whole word', () => {
+  it('gives a word without end, after others too, the ids of the whole word', () => {
     const letters = fc.oneof(
       fc.string({ unit: fc.constantFrom(...'aabcdefghijklmnopqrstuvwxyz'), minLength: 20, maxLength: 40 }),
       fc.string({ unit: 'grapheme', minLength: 20, maxLength: 40 }).map((text) => text.replace(/\s/g, '')),
-      fc.constantFrom('aaaaaaaaaaaaaaaaaaaa', 'internationalisation', '😀😀😀😀😀😀😀😀', 'ééééééééééééé', '狗猫'),
+      fc.constantFrom(
+        'aaaaaaaaaaaaaaaaaaaa',
+        'internationalisation',
+        '😀😀😀😀😀😀😀😀',
+        'ééééééééééééé',
+        '狗猫',
+        'ﷺﷺﷺ',
+      ),
     );
+    const before = fc.array(fc.stringMatching(/^[a-z]{1,8}$/), { maxLength: 60 });
     fc.assert(
-      fc.property(fc.array(letters, { minLength: 30, maxLength: 90 }), (pieces) => {
-        const text = pieces.join('');
+      fc.property(before, fc.array(letters, { minLength: 30, maxLength: 90 }), (words, pieces) => {
+        const text = [...words, pieces.join('')].join(' ');
         const whole = tokenizer.encode(text, { add_special_tokens: false }).ids;
         expect([...serializer.serialize([{ text }]).sequence.ids]).toEqual(whole.slice(0, maxTokens));
       }),
