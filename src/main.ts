@@ -1,4 +1,5 @@
 import './lib/no-telemetry.js';
+import './lib/heap-growth.js';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
