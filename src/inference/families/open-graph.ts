@@ -1,3 +1,4 @@
+import '../../lib/no-telemetry.js';
 import * as ort from 'onnxruntime-node';
 import type { Device } from '../device.js';
 import { ORT_SESSION_OPTIONS } from '../worker/ort-options.js';
