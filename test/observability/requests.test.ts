@@ -189,3 +189,31 @@ describe('the access log', () => {
     await untilLogged('/metrics', { level: 20 });
   });
 });
+
+describe('a request that is refused because a limit is reached', () => {
+  it('is told in a line without a stack: a flood of them would fill the log', async () => {
+    const full = await ServiceProcess.start({ settings: { LOG_LEVEL: 'warn', MAX_QUEUE: '1' } });
+    try {
+      const socket = connect(full.port, '127.0.0.1');
+      socket.on('error', () => {});
+      socket.write(
+        'POST /embed/image HTTP/1.1\r\nhost: localhost\r\ncontent-type: image/jpeg\r\ncontent-length: 90000\r\n\r\n',
+      );
+      socket.write(JPEG_HEAD);
+      const refused = () =>
+        fetch(`${full.url}/embed/text`, {
+          method: 'POST',
+          body: '{"text":"a"}',
+          headers: { 'content-type': 'application/json' },
+        });
+      await expect.poll(async () => (await refused()).status, { timeout: 10_000 }).toBe(503);
+      await expect
+        .poll(() => full.logs.find(({ code }) => code === 'overloaded'), { timeout: 10_000 })
+        .toMatchObject({ level: 40 });
+      expect(full.stdout).not.toContain('"stack"');
+      socket.destroy();
+    } finally {
+      await full.stop();
+    }
+  });
+});

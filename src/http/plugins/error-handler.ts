@@ -56,9 +56,14 @@ export const answerFrameworkError = (error: FastifyError, request: FastifyReques
   send(toProblem(error), request, reply);
 };
 
+/** What failed, with its cause; a limit that was reached, of which a flood of requests reports thousands, in few words. */
+function log({ code, cause, message, stack }: Problem, request: FastifyRequest): void {
+  if (cause !== undefined || code === 'internal') request.log.error({ err: cause ?? { message, stack } }, message);
+  else request.log.warn({ code }, message);
+}
+
 function send(problem: Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const isHeard = request.scope?.signal.aborted !== true;
-  if (problem.status >= 500 && isHeard) request.log.error({ err: problem.cause ?? problem }, problem.message);
+  if (problem.status >= 500 && request.scope?.signal.aborted !== true) log(problem, request);
   const { retry_after_seconds: retryAfterSeconds } = problem.extensions;
   reply.header('x-request-id', request.id);
   if (problem.status === 503 || retryAfterSeconds !== undefined)
