@@ -6,16 +6,14 @@ import http from 'node:http';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { workerData } from 'node:worker_threads';
-import { jpegs, videos } from './inference/workloads.mjs';
 import { post } from './load.mjs';
 import { random } from './random.mjs';
 
-const { url, items } = workerData;
+const { url, items, images, clips } = workerData;
 const { hostname, port } = new URL(url);
 const agent = new http.Agent({ keepAlive: true });
 const next = random(12);
 const pick = (list) => list[Math.floor(next() * list.length)];
-const [images, clips] = [await jpegs(640, 480), await videos({ seconds: 2, size: '320x240' })];
 
 const connection = (onConnect) =>
   new Promise((resolve) => {

@@ -88,7 +88,9 @@ async function measure(phase, minutes) {
 
 await sendForMinutes(ALONE_MINUTES / 2);
 await measure('alone', ALONE_MINUTES);
-const others = new Worker(new URL('./bad-clients.mjs', import.meta.url), { workerData: { url: service.url, items } });
+const others = new Worker(new URL('./bad-clients.mjs', import.meta.url), {
+  workerData: { url: service.url, items, images, clips },
+});
 // What the others hold is held once: memory is compared from here on.
 await sendForMinutes(ALONE_MINUTES);
 for (let window = 1; window <= WINDOWS; window++)

@@ -2,7 +2,7 @@ import { deserialize } from 'node:v8';
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify';
 import { Tinypool } from 'tinypool';
 import type { TSchema } from 'typebox';
-import { Problem } from '../../common/errors.js';
+import { clientClosed, Problem } from '../../common/errors.js';
 import { yieldToEventLoop } from '../../lib/async/event-loop.js';
 import { Semaphore } from '../../lib/async/semaphore.js';
 import { isParsedAtOnce, parseJson } from './json.js';
@@ -30,7 +30,11 @@ export function readJsonBodies(app: FastifyInstance): void {
       if (isParsedAtOnce(bytes)) return parseJson(bytes);
       const schema = JSON.stringify(bodySchema(request.routeOptions) ?? {});
       const parse = (): Promise<Checked> => pool.run({ bytes, schema } satisfies Task);
-      return await received(await queue.use(parse, { signal: request.scope.signal }));
+      const { signal } = request.scope;
+      const checked = await queue.use(parse, { signal });
+      // Nothing of it is read for a client that went meanwhile.
+      if (signal.aborted) throw clientClosed();
+      return await received(checked);
     },
   );
 }

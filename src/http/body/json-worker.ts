@@ -3,6 +3,7 @@ import { setPriority } from 'node:os';
 import { serialize } from 'node:v8';
 import type { TSchema } from 'typebox';
 import { Problem } from '../../common/errors.js';
+import { SLOW_WORK_NICENESS } from '../../lib/async/niceness.js';
 import { violationOf } from '../validation/validator.js';
 import { hasMoreValues, parseJson } from './json.js';
 
@@ -24,10 +25,8 @@ const MAX_VALUES = 2_500_000;
 const SLICE_ENTRIES = 16;
 const SLICE_BYTES = 500_000;
 
-/** Nice value of this thread: a large body may wait, while a text request needs its core within milliseconds. */
-const NICENESS = 10;
 // Only Linux gives threads a priority of their own; elsewhere this would slow the whole process.
-if (process.platform === 'linux') setPriority(NICENESS);
+if (process.platform === 'linux') setPriority(SLOW_WORK_NICENESS);
 
 /** The object of each schema: what is compiled for it is found by its identity. */
 const schemas = new Map<string, TSchema>();

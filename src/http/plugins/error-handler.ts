@@ -57,8 +57,9 @@ export const answerFrameworkError = (error: FastifyError, request: FastifyReques
 };
 
 /** What failed, with its cause; a limit that was reached, of which a flood of requests reports thousands, in few words. */
-function log({ code, cause, message, stack }: Problem, request: FastifyRequest): void {
-  if (cause !== undefined || code === 'internal') request.log.error({ err: cause ?? { message, stack } }, message);
+function log(problem: Problem, request: FastifyRequest): void {
+  const { code, cause, message } = problem;
+  if (cause !== undefined || code === 'internal') request.log.error({ err: cause ?? problem }, message);
   else request.log.warn({ code }, message);
 }
 

@@ -113,7 +113,6 @@ export function openRequestScopes(app: FastifyInstance): void {
   app.decorate('incoming', new Map());
 
   app.addHook('onRequest', async (request, reply) => {
-    // Each part that waits for the end of a reply listens to it, Fastify among them; Node warns from the eleventh on.
     reply.raw.setMaxListeners(MAX_LISTENERS);
     request.scope = new RequestScope(request, reply);
     observeReply(request, reply);
@@ -150,6 +149,7 @@ export function openRequestScopes(app: FastifyInstance): void {
   });
 }
 
+/** Each part that waits for the end of a reply listens to it, Fastify among them; Node warns from the eleventh on. */
 const MAX_LISTENERS = 30;
 /** Of probes and scrapes, which would be most of the log. */
 const QUIET_ROUTES = new Set(['/health', '/livez', '/readyz', '/metrics']);

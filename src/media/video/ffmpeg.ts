@@ -5,6 +5,7 @@ import { availableParallelism, setPriority } from 'node:os';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { clientClosed } from '../../common/errors.js';
+import { SLOW_WORK_NICENESS } from '../../lib/async/niceness.js';
 import { Semaphore } from '../../lib/async/semaphore.js';
 import { decodeTimeout } from '../errors.js';
 import { VIDEO_FORMATS, type VideoFormat } from '../formats.js';
@@ -155,9 +156,6 @@ export class Ffmpeg {
   }
 }
 
-/** Nice value of a decode: a video takes seconds anyway, while a text request needs its core within milliseconds. */
-const DECODER_NICENESS = 10;
-
 /**
  * Gives the service priority over a decode. With autogrouping, Linux schedules sessions against each other before it
  * considers the nice values of their processes, so the autogroup's nice value is set too.
@@ -165,8 +163,8 @@ const DECODER_NICENESS = 10;
  */
 function yieldCores(pid: number): void {
   try {
-    setPriority(pid, DECODER_NICENESS);
-    writeFileSync(`/proc/${pid}/autogroup`, String(DECODER_NICENESS));
+    setPriority(pid, SLOW_WORK_NICENESS);
+    writeFileSync(`/proc/${pid}/autogroup`, String(SLOW_WORK_NICENESS));
   } catch {
     // The process has ended, or the kernel has no autogroups; then the nice value alone applies.
   }

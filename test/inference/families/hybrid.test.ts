@@ -69,7 +69,7 @@ describe('collate', () => {
     expect([...cellMask]).toEqual([...Array(10).fill(1), 0, 0, ...Array(12).fill(1)]);
     expect(textLength).toBe(photo.ids.length);
     expect([...ids.subarray(0, textLength)].every((id) => id === 0n)).toBe(true);
-    // The clip's second frame: its first cell, then its sum, which lies at the centre.
+    // Places in the clip's second frame: of its first cell, and of its sum, which is the centre.
     expect([...positions.subarray(5 * 3, 6 * 3)]).toEqual([0.5, 0.25, 0.25]);
     expect([...positions.subarray(9 * 3, 10 * 3)]).toEqual([0.5, 0.5, 0.5]);
     // A wide frame: shares of its longer side.

