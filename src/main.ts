@@ -3,18 +3,16 @@ import './lib/heap-growth.js';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import closeWithGrace from 'close-with-grace';
 
 /** How long a start that is told to stop may take to end in order; what it wrote survives any end. */
 const CANCEL_MS = 3000;
+/** What asks for an orderly stop. Others keep Node's own handling: a handler of SIGSEGV would keep a fault spinning. */
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 /**
- * Signals and errors that keep Node's own handling. A JavaScript handler of a fault in native code
- * (SIGSEGV and the like) would keep the process spinning instead of letting it end.
+ * How long further signals mean the same stop. A terminal sends Ctrl-C to npm and to its child, and npm passes its own
+ * on; a shell passes SIGHUP on, and the kernel sends another when the shell ends.
  */
-const NOT_HANDLED: closeWithGrace.AllEvents[] = [
-  ...(['SIGQUIT', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV', 'SIGUSR2'] as const),
-  ...(['uncaughtException', 'unhandledRejection', 'beforeExit'] as const),
-];
+const REPEATED_MS = 1000;
 
 const cancelled = new AbortController();
 
@@ -28,15 +26,34 @@ process.on('exit', () => {
   }
 });
 
+let stopBeganMs: number | undefined;
 // Installed before anything else is loaded: as process 1 of a container, a signal without a handler is lost.
-closeWithGrace({ delay: false, skip: NOT_HANDLED, logger: { error: complain } }, async ({ signal }) => {
+for (const signal of STOP_SIGNALS) process.on(signal, () => onSignal(signal));
+
+function onSignal(signal: NodeJS.Signals): void {
+  if (stopBeganMs === undefined) {
+    stopBeganMs = performance.now();
+    stop(signal).then(
+      () => process.exit(0),
+      (error: unknown) => {
+        complain(error);
+        process.exit(1);
+      },
+    );
+  } else if (performance.now() - stopBeganMs > REPEATED_MS) {
+    complain(`${signal} again: ending now, whatever is under way`);
+    process.exit(1);
+  }
+}
+
+async function stop(signal: NodeJS.Signals): Promise<void> {
   cancelled.abort();
   // A start that fails has nothing to close.
   const ended = starting.catch(() => undefined);
   const running = await Promise.race([ended, sleep(CANCEL_MS, 'stuck' as const)]);
-  if (running === 'stuck') endBySignal(signal ?? 'SIGTERM');
-  else await running?.stop(signal ?? 'exit');
-});
+  if (running === 'stuck') endBySignal(signal);
+  else await running?.stop(signal);
+}
 
 /**
  * A model that is being loaded occupies its thread in native code, and `process.exit` would wait for it. The kernel does

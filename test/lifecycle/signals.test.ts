@@ -31,12 +31,32 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const promptly = <Result>(ending: Promise<Result>): Promise<Result | 'still running'> =>
   Promise.race([ending, sleep(PROMPT_MS, 'still running' as const, { ref: false })]);
 
+/** A request that is under way from now on, until `finish` sends the rest of it. */
+function beginRequest(url: string): { finish(): void; reply: Promise<Response> } {
+  let finish = () => {};
+  const rest = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const body = new ReadableStream({
+    async start(controller) {
+      controller.enqueue(new TextEncoder().encode('{"text":'));
+      await rest;
+      controller.enqueue(new TextEncoder().encode('"a cat"}'));
+      controller.close();
+    },
+  });
+  const headers = { 'content-type': 'application/json' };
+  const reply = fetch(`${url}/embed/text`, { method: 'POST', headers, body, duplex: 'half' } as RequestInit);
+  reply.catch(() => {});
+  return { finish, reply };
+}
+
 describe('before its modules are loaded', () => {
   it('the process loads nothing but what handles signals', () => {
     const source = readFileSync('src/main.ts', 'utf8');
     const imported = [...source.matchAll(/^import .* from '([^']+)'/gm)].map((match) => match[1]);
-    expect(imported.filter((name) => !name?.startsWith('node:'))).toEqual(['close-with-grace']);
-    expect(source.indexOf('closeWithGrace(')).toBeLessThan(source.indexOf("import('./start.js')"));
+    expect(imported.filter((name) => !name?.startsWith('node:'))).toEqual([]);
+    expect(source.indexOf('process.on(signal')).toBeLessThan(source.indexOf("import('./start.js')"));
   });
 });
 
@@ -136,43 +156,109 @@ describe.skipIf(!canUnshare)('as process 1 of a pid namespace', () => {
   );
 });
 
-describe.skipIf(!hasScript)('a terminal that is closed', () => {
-  it('stops the service in order: what is under way is answered', async () => {
-    const [dataDir, port, code] = [path.join(folder, 'terminal'), await freePort(), path.join(folder, 'exit-code')];
+describe('a signal that comes more than once', () => {
+  it.each(SIGNALS)(
+    'is one wish to stop, within a second: %s',
+    async (signal) => {
+      const service = await ServiceProcess.start();
+      const { finish, reply } = beginRequest(service.url);
+      await sleep(300);
+      for (const ms of [0, 1, 20, 300]) {
+        await sleep(ms);
+        service.child.kill(signal);
+      }
+      await sleep(100);
+      finish();
+      expect((await reply).status).toBe(200);
+      expect(await promptly(service.exit)).toEqual([0, null]);
+      await service.kill();
+    },
+    120_000,
+  );
+
+  it('ends the process at once after that', async () => {
+    const service = await ServiceProcess.start();
+    const { reply } = beginRequest(service.url);
+    await sleep(300);
+    service.child.kill('SIGINT');
+    await sleep(1500);
+    service.child.kill('SIGTERM');
+    expect(await promptly(service.exit)).toEqual([1, null]);
+    await expect(reply).rejects.toThrow();
+    expect(service.stderr).toContain('SIGTERM again');
+    await service.kill();
+  }, 120_000);
+
+  it('Ctrl-C reaches npm and the service that it runs: what is under way is answered', async () => {
+    const [dataDir, port] = [path.join(folder, 'npm'), await freePort()];
     const env = { ...process.env, DATA_DIR: dataDir, PORT: String(port), LOG_LEVEL: 'info' };
-    // The shell survives the terminal, to pass the signal on as shells do, and to tell the exit code.
-    const run = path.join(folder, 'run.sh');
-    const script = `
+    // As npm start does, without the set-up before it.
+    const command = ['exec', '--offline', '--call', 'node dist/src/main.js'];
+    const npm = spawn('npm', command, { env, detached: true, stdio: ['ignore', 'pipe', 'ignore'] });
+    let log = '';
+    npm.stdout.setEncoding('utf8').on('data', (text) => {
+      log += text;
+    });
+    const logged = once(npm.stdout, 'close');
+    await ready(`http://127.0.0.1:${port}`);
+    const { finish, reply } = beginRequest(`http://127.0.0.1:${port}`);
+    await sleep(300);
+    // What a terminal does: to the whole group.
+    process.kill(-(npm.pid as number), 'SIGINT');
+    await sleep(500);
+    finish();
+    expect((await reply).status).toBe(200);
+    expect(await promptly(logged)).not.toBe('still running');
+    expect(log).toContain('SIGINT: finishing the requests under way');
+  }, 150_000);
+});
+
+async function ready(url: string): Promise<void> {
+  const isReady = () =>
+    fetch(`${url}/readyz`).then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  await expect.poll(isReady, { timeout: 90_000, interval: 100 }).toBe(true);
+}
+
+describe.skipIf(!hasScript)('a terminal that is closed', () => {
+  /** With the first the shell of the service hears of it; with the other the kernel tells the whole group too, when its leader ends. */
+  it.each(['exec sh', 'true; sh'])(
+    'stops the service in order, under "%s": what is under way is answered',
+    async (shell) => {
+      const [dataDir, port, code] = [
+        await mkdtemp(path.join(folder, 'terminal-')),
+        await freePort(),
+        path.join(await mkdtemp(path.join(folder, 'code-')), 'exit-code'),
+      ];
+      const env = { ...process.env, DATA_DIR: dataDir, PORT: String(port), LOG_LEVEL: 'info' };
+      // The shell survives the terminal, to pass the signal on as shells do, and to tell the exit code.
+      const run = path.join(folder, 'run.sh');
+      const script = `
       trap 'kill -HUP $pid' HUP
       "${process.execPath}" dist/src/main.js & pid=$!
       wait $pid; code=$?
       if [ $code -gt 128 ]; then wait $pid; code=$?; fi
       echo $code > "${code}"`;
-    await writeFile(run, script);
-    const terminal = spawn('script', ['--quiet', '--command', `sh ${run}`, '/dev/null'], { env, stdio: 'pipe' });
-    const exited = once(terminal, 'exit');
-    const url = `http://127.0.0.1:${port}`;
-    const isReady = () =>
-      fetch(`${url}/readyz`).then(
-        ({ status }) => status === 200,
-        () => false,
-      );
-    await expect.poll(isReady, { timeout: 90_000, interval: 100 }).toBe(true);
+      await writeFile(run, script);
+      const terminal = spawn('script', ['--quiet', '--command', `${shell} ${run}; exit`, '/dev/null'], {
+        env,
+        stdio: 'pipe',
+      });
+      const exited = once(terminal, 'exit');
+      const url = `http://127.0.0.1:${port}`;
+      await ready(url);
 
-    const body = new ReadableStream({
-      async start(controller) {
-        controller.enqueue(new TextEncoder().encode('{"text":'));
-        await sleep(500);
-        terminal.kill('SIGKILL');
-        await exited;
-        await sleep(500);
-        controller.enqueue(new TextEncoder().encode('"a cat"}'));
-        controller.close();
-      },
-    });
-    const headers = { 'content-type': 'application/json' };
-    const options = { method: 'POST', headers, body, duplex: 'half' } as RequestInit;
-    expect((await fetch(`${url}/embed/text`, options)).status).toBe(200);
-    await expect.poll(() => readFile(code, 'utf8').catch(() => ''), { timeout: PROMPT_MS }).toBe('0\n');
-  }, 150_000);
+      const { finish, reply } = beginRequest(url);
+      await sleep(500);
+      terminal.kill('SIGKILL');
+      await exited;
+      await sleep(500);
+      finish();
+      expect((await reply).status).toBe(200);
+      await expect.poll(() => readFile(code, 'utf8').catch(() => ''), { timeout: PROMPT_MS }).toBe('0\n');
+    },
+    150_000,
+  );
 });
