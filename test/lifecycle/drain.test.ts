@@ -110,6 +110,8 @@ describe('a service that is told to stop', () => {
     await start({ SHUTDOWN_DELAY_SECONDS: '3600' });
     service.child.kill('SIGTERM');
     await service.until('/readyz', (status) => status === 503);
+    // Within a second both would be one wish to stop.
+    await sleep(1500);
     service.child.kill('SIGINT');
     expect(await service.exit).toEqual([1, null]);
   }, 120_000);
