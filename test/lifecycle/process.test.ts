@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { mp4 } from '../media-files.js';
 import { postJson, ServiceProcess } from '../service-process.js';
@@ -70,6 +71,8 @@ describe('the process', () => {
     await expect.poll(() => underWay(service.url)).toBe('1');
     service.child.kill('SIGTERM');
     await expect.poll(() => service.logs.some(({ msg }) => /^SIGTERM: finishing/.test(String(msg)))).toBe(true);
+    // Within a second both would be one wish to stop.
+    await sleep(1500);
     service.child.kill('SIGTERM');
     expect(await service.exit).toEqual([1, null]);
     await isCutOff;
