@@ -10,7 +10,7 @@ import type { Schema } from './arbitrary.js';
 /** Longest time that a body may hold the event loop, so that every other request waits. */
 const MAX_SILENCE_MS = 100;
 /** A busy machine may be silent once; what a body causes, it causes each time. */
-const ATTEMPTS = 3;
+const ATTEMPTS = 10;
 /** The default of MAX_JSON_MB: longer bodies are refused by their length. */
 const MAX_BODY = 15e6;
 const MAX_FIELD = 999_999;
