@@ -23,6 +23,7 @@ import {
   type TextBody,
 } from '../src/http/schemas/embed.js';
 import type { Input } from '../src/http/schemas/input.js';
+import { entriesOf, Refused } from '../src/http/validation/refused.js';
 import { mapConcurrent } from '../src/lib/async/map-concurrent.js';
 
 const config = { encodes: true };
@@ -43,8 +44,11 @@ export const embedRoutes: FastifyPluginAsyncTypebox = async (app) => {
     const { text, role, model: name } = { ...request.query, ...body };
     if (text === undefined) throw new Problem('empty_body', 'Send {"text": "..."} as JSON, or ?text=...');
     const { embedder } = request.scope.use(models.get(name));
-    const embed = async (one: string) => toJson(await embedder.embed([{ text: one }], request.scope, role));
-    return Array.isArray(text) ? many(request, text, embed) : embed(text);
+    const embed = async (one: string | Refused) => {
+      if (one instanceof Refused) throw one.problem;
+      return toJson(await embedder.embed([{ text: one }], request.scope, role));
+    };
+    return Array.isArray(text) ? many(request, entriesOf(text), embed) : embed(text);
   });
 
   for (const as of ['image', 'video'] as const) {

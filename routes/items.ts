@@ -25,6 +25,7 @@ import {
   listItemsSchema,
   putItemsSchema,
 } from '../src/http/schemas/items.js';
+import { entriesOf, Refused } from '../src/http/validation/refused.js';
 import { describe, ItemResolver, type NewItem } from '../src/items/new-item.js';
 import { Semaphore } from '../src/lib/async/semaphore.js';
 import type { ItemInfo } from '../src/store/vector-store.js';
@@ -136,7 +137,10 @@ function fromJson(request: FastifyRequest): NewItems {
     | Static<typeof ItemsBody>;
   const model = modelOfQuery(request);
   if (!Array.isArray(body)) return { items: [fromObject(body, 'body')], isSingle: true, model: body.model ?? model };
-  return { items: body.map((one, i) => fromObject(one, `body.${i}`)), isSingle: false, model };
+  const items = entriesOf(body).map((one, i) =>
+    one instanceof Refused ? { id: randomUUID(), problem: one.problem } : fromObject(one, `body.${i}`),
+  );
+  return { items, isSingle: false, model };
 }
 
 function fromObject({ id = randomUUID(), metadata, ...json }: Static<typeof ItemBody>, path: string): NewItem {

@@ -9,7 +9,7 @@ import { provideNatives } from './set-up.js';
 /** Each command and its file, in the order of the help. */
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   serve: () => import('./serve.js'),
-  index: () => import('./index-folder.js'),
+  index: () => import('./folder/index-folder.js'),
   search: () => import('./search.js'),
   export: () => import('./store/export.js'),
   import: () => import('./store/import.js'),

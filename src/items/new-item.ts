@@ -4,6 +4,7 @@ import { exactlyOne } from '../inputs/exactly-one.js';
 import { INPUT_NAMES, type JsonInput, type JsonInputs } from '../inputs/json-input.js';
 import type { InputPart } from '../inputs/part.js';
 import type { OpenContext } from '../inputs/url/media-url.js';
+import { LIMITS } from '../store/limits.js';
 import type { Metadata } from '../store/vector-store.js';
 
 /** What an item is made from, in JSON: an input to embed, or a ready vector with its modality. */
@@ -56,10 +57,32 @@ export class ItemResolver {
   }
 }
 
-/** Metadata with the text and the file name of an item, so that a search result says what it is. */
+/**
+ * Metadata with the text and the file name of an item, so that a search result says what it is. A text that is too long
+ * for the metadata is cut: nobody asked for it there, so it is no reason to refuse the item.
+ */
 export function describe(parts: readonly InputPart[], metadata: Metadata | undefined, filename?: string): Metadata {
+  const named = filename === undefined ? {} : { filename };
   const text = textOf(parts);
-  return { ...(filename === undefined ? {} : { filename }), ...(text === undefined ? {} : { text }), ...metadata };
+  if (text === undefined || (metadata !== undefined && 'text' in metadata)) return { ...named, ...metadata };
+  const room = LIMITS.metadataBytes - bytesOf({ ...named, text: '', ...metadata });
+  return { ...named, text: cutToBytes(text, room), ...metadata };
+}
+
+const ELLIPSIS = '…';
+
+const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
+
+/** The beginning of a text that has at most `limit` bytes as JSON, with an ellipsis where it was cut. */
+function cutToBytes(text: string, limit: number): string {
+  let cut = text.slice(0, Math.max(0, limit));
+  if (cut.length === text.length && bytesOf(text) - 2 <= limit) return text;
+  for (let excess = Number.POSITIVE_INFINITY; excess > 0 && cut.length > 0; ) {
+    excess = bytesOf(cut + ELLIPSIS) - 2 - limit;
+    // A character has at most six bytes as JSON, so this many at least are too many.
+    if (excess > 0) cut = cut.slice(0, cut.length - Math.ceil(excess / 6)).replace(/[\ud800-\udbff]$/, '');
+  }
+  return cut + ELLIPSIS;
 }
 
 /** The texts among the parts, one a line; undefined when there are none. */

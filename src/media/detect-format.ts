@@ -24,6 +24,9 @@ const SIGNATURES: readonly (readonly [signature: string, detected: Detected])[] 
   ['MM\0+', image('tiff')],
   ['RIFF????WEBP', image('webp')],
   ['RIFF????AVI ', video('avi')],
+  ['\0\0\x01\xba', video('mpeg')],
+  ['\x30\x26\xb2\x75\x8e\x66\xcf\x11', video('asf')],
+  ['FLV\x01', video('flv')],
 ];
 
 const startsWith = (text: string, signature: string) =>
@@ -39,8 +42,21 @@ export function detect(head: Uint8Array): Detected | undefined {
   const start = latin1(head, 0, HEAD_BYTES);
   const known = SIGNATURES.find(([signature]) => startsWith(start, signature));
   if (known) return known[1];
-  return start.startsWith(EBML) ? detectEbml(start) : detectIsoMedia(start);
+  if (start.startsWith(EBML)) return detectEbml(start);
+  if (start.startsWith('OggS')) return OGG_VIDEO.some((mark) => start.includes(mark)) ? video('ogg') : undefined;
+  return isTransportStream(head) ? video('mpegts') : detectIsoMedia(start);
 }
+
+/** How the first page of a video stream in Ogg begins; sound alone is not a video. */
+const OGG_VIDEO = ['\x80theora', 'OVP80', 'BBCD\0', '\x01video\0\0\0'];
+
+/** Packets of 188 bytes that begin with "G" (ISO 13818-1); on Blu-ray discs and cameras each after 4 bytes of time. */
+function isTransportStream(head: Uint8Array): boolean {
+  const isEvery = (start: number, step: number) =>
+    [0, 1, 2, 3].every((packet) => head[start + packet * step] === TRANSPORT_SYNC);
+  return isEvery(0, 188) || isEvery(4, 192);
+}
+const TRANSPORT_SYNC = 0x47;
 
 const EBML = '\x1a\x45\xdf\xa3';
 
@@ -55,8 +71,8 @@ const AVIF_BRANDS = /^avi[fs]$/;
 const HEIC_BRANDS = /^(hei[cxms]|hev[cxms]|mif1|msf1)$/;
 const MP4_BRANDS =
   /^(iso[m1-9a-c]|mp4[12]|mp71|avc1|hvc1|av01|dash|cmf[2cs]|M4[ABPV][ HP]|3g[2egprs].|f4v |MSNV|XAVC)$/;
-/** QuickTime files older than the ftyp box start with one of these. */
-const MOV_FIRST_BOXES = /^(moov|mdat|wide|pnot)$/;
+/** QuickTime files older than the ftyp box start with one of these; some cameras leave room before everything else. */
+const MOV_FIRST_BOXES = /^(moov|mdat|wide|pnot|skip|free)$/;
 
 /** MP4, QuickTime, HEIC and AVIF are all ISO base media files; the ftyp box lists the brands they follow. */
 function detectIsoMedia(start: string): Detected | undefined {
@@ -99,9 +115,7 @@ const REFUSED: readonly (readonly [signature: string, name: string])[] = [
   ['\xff\xfb', 'an audio file'],
   ['fLaC', 'an audio file'],
   ['RIFF????WAVE', 'an audio file'],
-  ['OggS', 'an Ogg file'],
-  ['FLV\x01', 'a Flash video'],
-  ['\x30\x26\xb2\x75', 'a Windows Media file'],
+  ['OggS', 'an Ogg file without video'],
 ];
 
 /**

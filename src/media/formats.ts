@@ -19,11 +19,17 @@ interface ImageFormatInfo {
 
 /** Image formats. AVIF and HEIC share the HEIF container. */
 export const IMAGE_FORMATS = {
-  jpeg: { label: 'JPEG', sharpFormat: 'jpeg', vipsLoader: 'Jpeg', extensions: ['jpg', 'jpeg'], pages: 'single' },
+  jpeg: {
+    label: 'JPEG',
+    sharpFormat: 'jpeg',
+    vipsLoader: 'Jpeg',
+    extensions: ['jpg', 'jpeg', 'jpe', 'jfif'],
+    pages: 'single',
+  },
   png: { label: 'PNG', sharpFormat: 'png', vipsLoader: 'Png', extensions: ['png'], pages: 'single' },
   webp: { label: 'WebP', sharpFormat: 'webp', vipsLoader: 'Webp', extensions: ['webp'], pages: 'animation' },
   avif: { label: 'AVIF', sharpFormat: 'heif', vipsLoader: 'Heif', extensions: ['avif'], pages: 'single' },
-  heic: { label: 'HEIC', sharpFormat: 'heif', vipsLoader: 'Heif', extensions: ['heic'], pages: 'single' },
+  heic: { label: 'HEIC', sharpFormat: 'heif', vipsLoader: 'Heif', extensions: ['heic', 'heif'], pages: 'single' },
   gif: { label: 'GIF', sharpFormat: 'gif', vipsLoader: 'Nsgif', extensions: ['gif'], pages: 'animation' },
   tiff: { label: 'TIFF', sharpFormat: 'tiff', vipsLoader: 'Tiff', extensions: ['tif', 'tiff'], pages: 'document' },
 } as const satisfies Record<string, ImageFormatInfo>;
@@ -39,11 +45,16 @@ interface VideoFormatInfo {
 
 /** Video containers. Animated GIF and WebP are image formats here: only decoding tells them from stills. */
 export const VIDEO_FORMATS = {
-  mp4: { label: 'MP4', demuxer: 'mov', extensions: ['mp4', 'm4v'] },
-  mov: { label: 'MOV', demuxer: 'mov', extensions: ['mov'] },
+  mp4: { label: 'MP4', demuxer: 'mov', extensions: ['mp4', 'm4v', '3gp', '3g2', 'f4v'] },
+  mov: { label: 'MOV', demuxer: 'mov', extensions: ['mov', 'qt'] },
   webm: { label: 'WebM', demuxer: 'matroska', extensions: ['webm'] },
   mkv: { label: 'MKV', demuxer: 'matroska', extensions: ['mkv'] },
-  avi: { label: 'AVI', demuxer: 'avi', extensions: ['avi'] },
+  avi: { label: 'AVI', demuxer: 'avi', extensions: ['avi', 'divx'] },
+  mpegts: { label: 'MPEG-TS', demuxer: 'mpegts', extensions: ['ts', 'mts', 'm2ts', 'm2t'] },
+  mpeg: { label: 'MPEG', demuxer: 'mpeg', extensions: ['mpg', 'mpeg', 'vob'] },
+  asf: { label: 'Windows Media', demuxer: 'asf', extensions: ['wmv', 'asf'] },
+  flv: { label: 'Flash', demuxer: 'flv', extensions: ['flv'] },
+  ogg: { label: 'Ogg', demuxer: 'ogg', extensions: ['ogv'] },
 } as const satisfies Record<string, VideoFormatInfo>;
 
 export type ImageFormat = keyof typeof IMAGE_FORMATS;

@@ -70,6 +70,11 @@ export async function realFiles(ffmpegPath: string, folder: string): Promise<Cor
     video('av1.mkv', '-c:v', 'libaom-av1', '-usage', 'realtime', '-cpu-used', '8'),
     video('mpeg4.avi', '-c:v', 'mpeg4', '-bf', '2'),
     video('mjpeg.avi', '-c:v', 'mjpeg'),
+    video('h264.ts', '-c:v', 'libx264', '-preset', 'ultrafast'),
+    video('mpeg2.mpg', '-c:v', 'mpeg2video', '-r', '25'),
+    video('wmv2.wmv', '-c:v', 'wmv2'),
+    video('flv1.flv', '-c:v', 'flv'),
+    video('theora.ogv', '-c:v', 'libtheora'),
   ];
   return Promise.all(makers.map((make) => make()));
 }

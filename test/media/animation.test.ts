@@ -34,6 +34,38 @@ describe.each(['gif', 'webp'] as const)('animated %s', (format) => {
     expect(frames[0]).toMatchObject({ width: 64, height: 32 });
   });
 
+  it.runIf(format === 'webp')('is turned as its EXIF orientation says', async () => {
+    // As seen: red above, and yellow at the right of what is below it, which is blue.
+    const [width, height] = [40, 20];
+    const seen = (x: number, y: number) => (y < height / 2 ? 'red' : x < width / 2 ? 'blue' : 'yellow');
+    for (let orientation = 1; orientation <= 8; orientation++) {
+      const isTurned = orientation >= 5;
+      const [w, h] = isTurned ? [height, width] : [width, height];
+      const page = Buffer.alloc(w * h * 3);
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++) {
+          // Where EXIF says that the first stored row and column are: top, right, bottom or left.
+          const row = [y, y, height - 1 - y, height - 1 - y, x, width - 1 - x, width - 1 - x, x][orientation - 1] ?? 0;
+          const column =
+            [x, width - 1 - x, width - 1 - x, x, y, y, height - 1 - y, height - 1 - y][orientation - 1] ?? 0;
+          page.set(RGB[seen(x, y)], 3 * (row * w + column));
+        }
+      const raw = { width: w, height: 2 * h, channels: 3, pageHeight: h } as const;
+      // Another pixel in the corner: pages that are all alike are stored as one.
+      const second = Buffer.from(page);
+      second.set([1, 2, 3]);
+      const animated = sharp(Buffer.concat([page, second]), { raw }).withMetadata({ orientation });
+      const frames = await decode(await animated.webp({ lossless: true, delay: [500, 500], loop: 0 }).toBuffer());
+      expect(frames[0]).toMatchObject({ width: 64, height: 32 });
+      for (const frame of frames)
+        expect([colourAt(frame, 0.5, 0.2), colourAt(frame, 0.2, 0.8), colourAt(frame, 0.8, 0.8)]).toEqual([
+          'red',
+          'blue',
+          'yellow',
+        ]);
+    }
+  });
+
   it('does not mix neighbouring frames when resized', async () => {
     const frames = await decode(await animate(format, ['red', 'blue', 'yellow', 'green'], [1000, 1000, 1000, 1000]));
     const edges = frames.map((frame) => [colourAt(frame, 0.5, 0), colourAt(frame, 0.5, 0.999)]);

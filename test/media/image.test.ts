@@ -128,6 +128,31 @@ describe('images', () => {
     }
   });
 
+  it.each([
+    ['jpeg', [1, 2, 3, 20, 200]],
+    ['png', [1, 4, 12]],
+    ['gif', [1, 4, 200]],
+  ] as const)('takes a %s that lacks only its last bytes', async (format, missing) => {
+    const noise = { width: 400, height: 300, channels: 3, noise: { type: 'gaussian', mean: 128, sigma: 40 } } as const;
+    const whole = await sharp({ create: { ...noise, background: 'white' } })
+      .toFormat(format)
+      .toBuffer();
+    for (const bytes of missing) await decode(whole.subarray(0, whole.length - bytes));
+  });
+
+  it('takes a JPEG whose end mark is missing, or padded with zeros', async () => {
+    // A page: the white below must not be taken for what is missing.
+    const top = await solid(200, 40).png().toBuffer();
+    const white = { width: 200, height: 200, channels: 3, background: 'white' } as const;
+    const whole = await sharp({ create: white })
+      .composite([{ input: top, top: 0, left: 0 }])
+      .jpeg()
+      .toBuffer();
+    const expected = await decode(whole);
+    for (const bytes of [whole.subarray(0, -2), whole.subarray(0, -1), Buffer.concat([whole, Buffer.alloc(5000)])])
+      expect((await decode(bytes))?.rgb).toEqual(expected?.rgb);
+  });
+
   it('refuses more pixels than allowed, and states both numbers', async () => {
     const bytes = await solid(3000, 2000).png().toBuffer();
     const problem = await problemOf(decode(bytes));

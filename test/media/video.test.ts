@@ -48,6 +48,21 @@ describe('videos', () => {
     ['avi', ['-c:v', 'mjpeg']],
     ['mp4', ['-c:v', 'libx265', '-x265-params', 'log-level=0', '-tag:v', 'hvc1']],
     ['mp4', ['-c:v', 'libaom-av1', '-cpu-used', '8']],
+    ['avi', ['-c:v', 'msmpeg4v2']],
+    ['avi', ['-c:v', 'wmv1']],
+    ['avi', ['-c:v', 'cinepak']],
+    ['wmv', ['-c:v', 'wmv2']],
+    ['asf', ['-c:v', 'msmpeg4']],
+    ['flv', ['-c:v', 'flv']],
+    ['flv', ['-c:v', 'libx264', '-pix_fmt', 'yuv420p']],
+    // Whole pictures alone: of frames that are all alike Theora leaves out the packets.
+    ['ogv', ['-c:v', 'libtheora', '-q:v', '8', '-g', '1']],
+    ['mpg', ['-c:v', 'mpeg1video', '-r', '25', '-q:v', '2']],
+    ['vob', ['-f', 'dvd', '-c:v', 'mpeg2video', '-r', '25', '-q:v', '2']],
+    ['ts', ['-c:v', 'libx264', '-pix_fmt', 'yuv420p']],
+    ['ts', ['-c:v', 'mpeg2video', '-r', '25', '-q:v', '2']],
+    ['m2ts', ['-f', 'mpegts', '-mpegts_m2ts_mode', '1', '-c:v', 'libx264', '-pix_fmt', 'yuv420p']],
+    ['3gp', ['-c:v', 'h263', '-s', '176x144']],
     // Written as a stream, without a duration in any header, as browsers record.
     ['webm', ['-c:v', 'libvpx', '-live', '1']],
     ['mp4', ['-c:v', 'libx264', '-movflags', 'frag_keyframe+empty_moov']],
@@ -131,6 +146,41 @@ describe('videos', () => {
     const frames = await decode(bytes);
     expect(new Set(colours(frames))).toEqual(new Set(['green']));
     expect(Math.max(...times(frames))).toBeLessThan(2);
+  });
+
+  it.each(['snow', 'zmbv', 'flashsv'])('names a codec that is left out: %s', async (codec) => {
+    const args = codec === 'snow' ? ['-strict', '-2'] : [];
+    const bytes = await make('left-out.avi', ...source('testsrc', '64x48', 1), '-c:v', codec, ...args);
+    expect(await problemOf(decode(bytes))).toMatchObject({
+      code: 'unsupported_media',
+      detail: expect.stringContaining(codec),
+    });
+  });
+
+  it('shows a high dynamic range as a usual screen does', async () => {
+    // 203 nits, the white of BT.2408, and a red as bright: in PQ and in HLG.
+    const hdr = (name: string, transfer: string) =>
+      make(
+        name,
+        ...source('color=white', '64x48', 1),
+        ...[
+          '-vf',
+          `drawbox=x=0:w=iw/2:h=ih:c=red:t=fill,zscale=tin=bt709:min=bt709:pin=bt709:rin=tv:t=${transfer}:p=bt2020:m=bt2020nc:npl=203,format=yuv420p10le`,
+        ],
+        ...['-c:v', 'libx265', '-x265-params', 'log-level=0', '-tag:v', 'hvc1'],
+        ...['-color_primaries', 'bt2020', '-color_trc', transfer, '-colorspace', 'bt2020nc'],
+      );
+    for (const [name, transfer] of [
+      ['pq.mp4', 'smpte2084'],
+      ['hlg.mp4', 'arib-std-b67'],
+    ] as const) {
+      const [frame] = await decode(await hdr(name, transfer));
+      const at = (x: number) => [...(frame?.rgb.subarray(3 * (24 * 64 + x), 3 * (24 * 64 + x) + 3) ?? [])];
+      const [red = 0, green = 255, blue = 255] = at(12);
+      expect(red).toBeGreaterThan(190);
+      expect(Math.max(green, blue)).toBeLessThan(60);
+      expect(Math.min(...at(52))).toBeGreaterThan(200);
+    }
   });
 
   it('refuses sound without a video stream', async () => {

@@ -93,12 +93,12 @@ describe('many items in one request', () => {
     expect(await problemOf(await server.form('/items', form))).toMatchObject({ code: 'invalid_request', field });
   });
 
-  it.each([[[]], [[{ id: 'a' }, 5]], [[{ id: 'a', text: 'b', colour: 'red' }]]])(
-    'are refused as a whole when the body does not match the schema: %j',
-    async (body) => {
-      expect(await problemOf(await server.json('/items', body))).toMatchObject({ code: 'invalid_request' });
-    },
-  );
+  it.each([
+    ['none', []],
+    ['too many', Array(1001).fill({ id: 'a', text: 'b' })],
+  ])('are refused as a whole when there are %s', async (_, body) => {
+    expect(await problemOf(await server.json('/items', body))).toMatchObject({ code: 'invalid_request' });
+  });
 
   it('are deleted by filter and by ids', async () => {
     const items = Array.from({ length: 30 }, (_, i) => ({

@@ -91,7 +91,7 @@ describe('POST /embed', () => {
     ['a part of two inputs', { parts: [{ text: 'a', image: 'data:,' }] }, 400, 'invalid_request', 'parts.0'],
     ['a URL of another scheme', { image: 'file:///etc/passwd' }, 400, 'invalid_request', 'image'],
     ['a URL on another host', { image: 'https://example.com/a.png' }, 403, 'url_not_allowed', 'image'],
-    ['a data: URL without base64', { image: 'data:image/png,abc' }, 400, 'invalid_request', 'image'],
+    ['a data: URL without data', { image: 'data:image/png' }, 400, 'invalid_request', 'image'],
     ['invalid base64', { parts: [{ image: 'data:;base64,a*b' }] }, 400, 'invalid_request', 'parts.0.image'],
     ['an empty file', { image: 'data:;base64,' }, 400, 'empty_body', undefined],
     ['text sent as an image', { image: dataUrl(Buffer.from('hello')) }, 415, 'unsupported_media', undefined],

@@ -5,6 +5,7 @@ import type { TSchema } from 'typebox';
 import { clientClosed, Problem } from '../../common/errors.js';
 import { yieldToEventLoop } from '../../lib/async/event-loop.js';
 import { Semaphore } from '../../lib/async/semaphore.js';
+import { putRefused } from '../validation/refused.js';
 import { isParsedAtOnce, parseJson } from './json.js';
 import type { Checked, Task } from './json-worker.js';
 
@@ -45,12 +46,17 @@ async function received(checked: Checked): Promise<unknown> {
     const { code, detail, extensions } = checked.problem;
     throw new Problem(code, detail, extensions);
   }
-  if ('value' in checked) return deserialize(checked.value);
+  if ('value' in checked) {
+    const value = deserialize(checked.value);
+    putRefused(value, checked.refused);
+    return value;
+  }
   const entries: unknown[] = [];
   for (const slice of checked.slices) {
     entries.push(...deserialize(slice));
     await yieldToEventLoop();
   }
+  putRefused(entries, checked.refused);
   return entries;
 }
 

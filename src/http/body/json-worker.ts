@@ -4,6 +4,7 @@ import { serialize } from 'node:v8';
 import type { TSchema } from 'typebox';
 import { Problem } from '../../common/errors.js';
 import { SLOW_WORK_NICENESS } from '../../lib/async/niceness.js';
+import { type Refusal, takeRefused } from '../validation/refused.js';
 import { violationOf } from '../validation/validator.js';
 import { hasMoreValues, parseJson } from './json.js';
 
@@ -15,8 +16,8 @@ export interface Task {
 
 /** A body that fits its schema, serialized; a list in slices that each take the main thread some milliseconds. */
 export type Checked =
-  | { value: Uint8Array }
-  | { slices: Uint8Array[] }
+  | { value: Uint8Array; refused: Refusal[] }
+  | { slices: Uint8Array[]; refused: Refusal[] }
   | { problem: Pick<Problem, 'code' | 'detail' | 'extensions'> };
 
 /** More values than any request needs: 1,000 items with vectors of 4,096 numbers are sent in two. */
@@ -38,11 +39,12 @@ export default function check({ bytes, schema: text }: Task): Checked {
     const value = parse(bytes);
     const problem = violationOf(schema, value);
     if (problem !== undefined) return failure(problem);
-    if (!Array.isArray(value)) return { value: serialize(value) };
+    const refused = takeRefused(value);
+    if (!Array.isArray(value)) return { value: serialize(value), refused };
     const slices: Uint8Array[] = [];
     const step = Math.max(1, Math.min(SLICE_ENTRIES, Math.floor((value.length * SLICE_BYTES) / bytes.length)));
     for (let i = 0; i < value.length; i += step) slices.push(serialize(value.slice(i, i + step)));
-    return { slices };
+    return { slices, refused };
   } catch (error) {
     if (error instanceof Problem) return failure(error);
     throw error;

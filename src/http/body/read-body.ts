@@ -4,7 +4,7 @@ import type { Static, TObject, TSchema } from 'typebox';
 import { clientClosed, Problem } from '../../common/errors.js';
 import type { InputPart } from '../../inputs/part.js';
 import { receive, type Upload } from '../../media/upload.js';
-import { MAX_PARTS } from '../request-limits.js';
+import { MAX_FORM_FIELD_BYTES, MAX_PARTS } from '../request-limits.js';
 import { parseFields } from '../validation/validator.js';
 
 /** A file or a text of a form, or a file that was refused. */
@@ -50,7 +50,8 @@ export const modelOfQuery = ({ query }: FastifyRequest): string | undefined => (
  * @throws Problem when the form is malformed or larger than allowed, a field is invalid, or the client has disconnected
  */
 export async function readForm<Fields extends TObject>(request: FastifyRequest, schema: Fields): Promise<Form<Fields>> {
-  const { entries, fields } = request.isMultipart() ? await receiveForm(request) : await receiveRawFile(request);
+  const names = Object.keys(schema.properties);
+  const { entries, fields } = request.isMultipart() ? await receiveForm(request, names) : await receiveRawFile(request);
   return { entries, fields: parseFields(schema, { ...(request.query as object), ...fields }) };
 }
 
@@ -87,17 +88,31 @@ interface Received {
   fields: Record<string, string>;
 }
 
-async function receiveForm(request: FastifyRequest): Promise<Received> {
+/** Types of which a part of a form is a field where it has the name of one, though it may be sent as a file. */
+const FIELD_TYPE = /^(?:application\/json|text\/)/;
+
+/** A part of a form as it comes: one with a type of its own is not parsed for us, so that text stays as it was sent. */
+const isPartAFile = (_name: string, type: string, filename: string | undefined): boolean =>
+  filename !== undefined || type === 'application/octet-stream' || type.startsWith('application/json');
+
+async function receiveForm(request: FastifyRequest, fieldNames: readonly string[]): Promise<Received> {
   const received: Received = { entries: [], fields: {} };
+  const isField = (name: string) => name === TEXT_FIELD || fieldNames.includes(name);
+  const addField = (name: string, value: string) => {
+    if (name === TEXT_FIELD) received.entries.push({ text: value });
+    // A browser sends every field of a form: one that was left empty counts as absent.
+    else if (value !== '') received.fields[name] = value;
+  };
   try {
-    for await (const part of request.parts()) {
-      if (part.type === 'file') {
+    for await (const part of request.parts({ isPartAFile } as object)) {
+      if (part.type === 'file' && FIELD_TYPE.test(part.mimetype) && (isField(part.fieldname) || !part.filename))
+        addField(part.fieldname, await receiveField(part.fieldname, part.file));
+      else if (part.type === 'file') {
         const file = await receiveFile(request, part.file);
         if ('upload' in file) request.scope.uploads.spend(file.upload.size);
         received.entries.push(part.filename ? { ...file, filename: part.filename } : file);
-      } else if (part.fieldname === TEXT_FIELD) received.entries.push({ text: String(part.value) });
-      // A browser sends every field of a form: one that was left empty counts as absent.
-      else if (part.value !== '') received.fields[part.fieldname] = String(part.value);
+      } else if (part.valueTruncated) throw fieldTooLarge(part.fieldname);
+      else addField(part.fieldname, String(part.value));
     }
     return received;
   } catch (error) {
@@ -106,6 +121,23 @@ async function receiveForm(request: FastifyRequest): Promise<Received> {
     throw request.scope.signal.aborted ? clientClosed() : asFormProblem(error);
   }
 }
+
+/** A field that came as a file: its text. */
+async function receiveField(name: string, stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_FORM_FIELD_BYTES) throw fieldTooLarge(name);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+const fieldTooLarge = (name: string) =>
+  new Problem('too_large', `The field "${name}" has more than the ${MAX_FORM_FIELD_BYTES / 1e6} MB allowed.`, {
+    limit_bytes: MAX_FORM_FIELD_BYTES,
+  });
 
 async function receiveRawFile(request: FastifyRequest): Promise<Received> {
   if (!(request.body instanceof Readable)) return { entries: [], fields: {} };

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { BOUNDED } from '../schemas/common.js';
+import { BOUNDED, EACH } from '../schemas/common.js';
 
 type Json = Record<string, unknown>;
 
@@ -21,7 +21,7 @@ function tidy(value: unknown, schemas: Json): unknown {
   const entries = Object.entries(value)
     .filter(([key]) => key !== BOUNDED)
     // Examples are data, not schemas.
-    .map(([key, one]) => (key.startsWith('example') ? [key, one] : [key, tidy(one, schemas)]));
+    .map(([key, one]) => (key.startsWith('example') ? [key, one] : [key === EACH ? 'items' : key, tidy(one, schemas)]));
   const copy = optionalWhereDefault(Object.fromEntries(entries));
   return isTitled(copy) ? hoist(copy, schemas) : copy;
 }

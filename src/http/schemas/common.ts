@@ -1,4 +1,4 @@
-import { Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 import { ID_PATTERN, MAX_ID_CHARACTERS } from '../../common/item-id.js';
 import { forEachModality, MODALITIES } from '../../common/modality.js';
 import { ROLES } from '../../inference/encoder.js';
@@ -9,6 +9,13 @@ import { type limitsOf, MAX_TEXT_CHARACTERS } from '../request-limits.js';
 
 /** The keyword that bounds an object of any shape; the document says it in words. */
 export const BOUNDED = 'x-bounded';
+
+/** The keyword of a list whose entries are checked one by one; for readers of the document it is `items`. */
+export const EACH = 'x-each';
+
+/** A list of which a wrong entry is refused alone: a `Refused` takes its place (`entriesOf`), and the others are done. */
+export const eachOf = <Entry extends TSchema>(entry: Entry, bounds: { maxItems: number; title?: string }) =>
+  Type.Unsafe<Static<Entry>[]>({ type: 'array', [EACH]: entry, minItems: 1, ...bounds });
 
 export const ModalityName = Type.Enum([...MODALITIES], { description: 'What the vector was made from.' });
 

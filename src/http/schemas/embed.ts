@@ -1,7 +1,7 @@
 import { Type } from 'typebox';
 import { MAX_INPUTS } from '../request-limits.js';
 import { filesContent, inputContent, jsonContent } from './body-content.js';
-import { ErrorEntry, MODEL, ModalityName, ModelQuery, RoleName, Text, Vector } from './common.js';
+import { ErrorEntry, eachOf, MODEL, ModalityName, ModelQuery, RoleName, Text, Vector } from './common.js';
 import { RED_SQUARE, RED_TO_BLUE } from './examples.js';
 import { Input } from './input.js';
 
@@ -27,7 +27,7 @@ export const EmbeddedMany = Type.Object(
 
 export const TextBody = Type.Object(
   {
-    text: Type.Union([Text, Type.Array(Text, { minItems: 1, maxItems: MAX_INPUTS })]),
+    text: Type.Union([Text, eachOf(Text, { maxItems: MAX_INPUTS })]),
     role: Type.Optional(RoleName),
     ...MODEL,
   },

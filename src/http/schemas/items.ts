@@ -1,7 +1,18 @@
 import { Type } from 'typebox';
 import { MAX_DELETED_IDS, MAX_ITEMS } from '../request-limits.js';
 import { inputContent, jsonContent } from './body-content.js';
-import { ErrorEntry, Filter, Id, MetadataObject, MODEL, ModalityName, ModelQuery, Numbers, Vector } from './common.js';
+import {
+  ErrorEntry,
+  eachOf,
+  Filter,
+  Id,
+  MetadataObject,
+  MODEL,
+  ModalityName,
+  ModelQuery,
+  Numbers,
+  Vector,
+} from './common.js';
 import { RED_SQUARE } from './examples.js';
 import { INPUT } from './input.js';
 
@@ -39,11 +50,8 @@ const ITEM = {
 };
 /** An input to embed, or a ready vector. */
 export const ItemBody = Type.Object({ ...ITEM, ...MODEL }, { additionalProperties: false, title: 'NewItem' });
-export const ItemsBody = Type.Array(Type.Object(ITEM, { additionalProperties: false, title: 'OneOfNewItems' }), {
-  minItems: 1,
-  maxItems: MAX_ITEMS,
-  title: 'NewItems',
-});
+const OneOfNewItems = Type.Object(ITEM, { additionalProperties: false, title: 'OneOfNewItems' });
+export const ItemsBody = eachOf(OneOfNewItems, { maxItems: MAX_ITEMS, title: 'NewItems' });
 export const StoredItems = Type.Object(
   { results: Type.Array(Type.Union([StoredItem, ErrorEntry])) },
   {

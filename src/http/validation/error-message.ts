@@ -70,7 +70,10 @@ function isFurther(path: readonly string[], other: readonly string[]): boolean {
 function predicate(errors: readonly ErrorObject[], value: unknown): string {
   const params = (keyword: string, name: string): unknown[] =>
     errors.filter((error) => error.keyword === keyword).flatMap((error) => error.params[name] ?? []);
-  if (errors.some(({ keyword }) => keyword === 'additionalProperties')) return 'is not a field of this request';
+  // A field that one branch of a union does not have is a field nevertheless where another branch has it.
+  const known = errors.filter(({ keyword }) => keyword !== 'additionalProperties');
+  if (known.length < errors.length)
+    return known.length === 0 ? 'is not a field of this request' : predicate(known, value);
   const allowed = [...params('enum', 'allowedValues'), ...params('const', 'allowedValue')];
   if (allowed.length > 0) return `must be one of ${[...new Set(allowed)].join(', ')}; received ${show(value)}`;
   const missing = params('required', 'missingProperty');

@@ -4,8 +4,9 @@ import type { Static, TObject, TSchema } from 'typebox';
 import { Problem } from '../../common/errors.js';
 import { excessOf, JSON_BOUNDS, type JsonExcess } from '../../store/validate.js';
 import { hasMoreValues, MAX_INLINE_VALUES, parseJson } from '../body/json.js';
-import { BOUNDED } from '../schemas/common.js';
+import { BOUNDED, EACH } from '../schemas/common.js';
 import { explain } from './error-message.js';
+import { Refused } from './refused.js';
 
 /**
  * Checks values against the schemas of the routes, at a cost that the schemas bound, whatever the value: a check stops
@@ -24,7 +25,7 @@ function newAjv(options: { coerceTypes: boolean }): Ajv {
     verbose: true,
   });
   for (const keyword of [MIN_LENGTH, MAX_LENGTH]) ajv.removeKeyword(keyword.keyword as string).addKeyword(keyword);
-  return ajv.addKeyword(BOUNDED_KEYWORD);
+  return ajv.addKeyword(BOUNDED_KEYWORD).addKeyword(EACH_KEYWORD).addKeyword(NULLS_KEYWORD);
 }
 
 /** Counts the code points of a string only when its length alone does not decide: a code point has one or two units. */
@@ -70,6 +71,55 @@ const BOUNDED_KEYWORD: KeywordDefinition = {
   },
 };
 
+/** Checks the entries of a list one by one, and puts a `Refused` in the place of each that does not fit. */
+const EACH_KEYWORD: KeywordDefinition = {
+  keyword: EACH,
+  type: 'array',
+  schemaType: 'object',
+  modifying: true,
+  errors: false,
+  compile: (schema: TSchema) => (list: unknown[], context) => {
+    const validator = compiled(schema, 'json');
+    const at = context?.instancePath.split('/').slice(1) ?? [];
+    list.forEach((entry, i) => {
+      if (entry instanceof Refused) return;
+      const problem = violation(validator, entry, 'body', [...at, String(i)]);
+      if (problem !== undefined) list[i] = new Refused(problem);
+    });
+    return true;
+  },
+};
+
+/** The keyword of an object whose fields count as absent where they are null. Many clients send every field they know. */
+const NULLS = 'x-nulls';
+const NULLS_KEYWORD: KeywordDefinition = {
+  keyword: NULLS,
+  type: 'object',
+  // The first keyword of objects: the others see the object without them.
+  before: 'maxProperties',
+  modifying: true,
+  errors: false,
+  compile: (properties: Record<string, { default?: unknown }>) => (value: Record<string, unknown>) => {
+    for (const [name, { default: otherwise }] of Object.entries(properties)) {
+      if (value[name] !== null) continue;
+      if (otherwise === undefined) delete value[name];
+      else value[name] = otherwise;
+    }
+    return true;
+  },
+};
+
+/** A schema in which null means absent, in each object whose fields it names. */
+function nullable(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(nullable);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const copy = Object.fromEntries(
+    Object.entries(schema).map(([key, inner]) => [key, key === EACH ? inner : nullable(inner)]),
+  );
+  const { type, properties } = copy as { type?: unknown; properties?: unknown };
+  return type === 'object' && typeof properties === 'object' ? { ...copy, [NULLS]: properties } : copy;
+}
+
 /** In a JSON body the types must be right; text (query, path, fields of a form) becomes numbers and booleans. */
 const AJVS = { json: newAjv({ coerceTypes: false }), text: newAjv({ coerceTypes: true }) };
 
@@ -77,7 +127,7 @@ const AJVS = { json: newAjv({ coerceTypes: false }), text: newAjv({ coerceTypes:
 const validators = { json: new WeakMap<TSchema, ValidateFunction>(), text: new WeakMap<TSchema, ValidateFunction>() };
 
 function compiled(schema: TSchema, from: 'json' | 'text'): ValidateFunction {
-  const validator = validators[from].get(schema) ?? AJVS[from].compile(schema);
+  const validator = validators[from].get(schema) ?? AJVS[from].compile(nullable(schema) as TSchema);
   validators[from].set(schema, validator);
   return validator;
 }
@@ -103,9 +153,11 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
 export const violationOf = (schema: TSchema, value: unknown): Problem | undefined =>
   violation(compiled(schema, 'json'), value, 'body');
 
-function violation(validator: ValidateFunction, value: unknown, part: string): Problem | undefined {
+/** @param at the keys from the part of the request to the value */
+function violation(validator: ValidateFunction, value: unknown, part: string, at: string[] = []): Problem | undefined {
   if (validator(value)) return undefined;
-  const { field, what } = explain(validator.errors ?? [], value);
+  const { field: inner, what } = explain(validator.errors ?? [], value);
+  const field = [...at, ...(inner === '' ? [] : [inner])].join('.');
   const subject = field === '' ? `The ${part}` : `${part}.${field}`;
   return new Problem('invalid_request', `${subject} ${what}.`, { in: part, field });
 }

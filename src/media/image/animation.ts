@@ -1,9 +1,10 @@
 import { clientClosed } from '../../common/errors.js';
 import { decodeTimeout, tooManyPixels, videoTooLong } from '../errors.js';
-import type { Frame, FrameSampling } from '../frame.js';
+import type { Frame, FrameSampling, Size } from '../frame.js';
 import { planSampling, timestampsSeconds } from '../frame-sampling.js';
 import type { MediaLimits } from '../limits.js';
 import { fitToShape, type ImageInfo, type ImageSource, openImage, renderRgb } from './image.js';
+import { storedSize, turnUpright } from './orientation.js';
 import { sharp } from './sharp.js';
 
 /** Memory for the full-size frames decoded at once; at least one frame is decoded, whatever its size. */
@@ -26,12 +27,15 @@ export async function decodeAnimation(
   const durationSeconds = totalSeconds(info, limits);
   const timestamps = timestampsSeconds(planSampling(durationSeconds, sampling));
   const size = fitToShape(info.width, info.height, sampling);
+  const stored = storedSize(info, info.orientation);
+  const resizedTo = storedSize(size, info.orientation);
   const frames: Frame[] = [];
-  for await (const rgb of fullSizePages(source, info, pagesShown(timestamps, info.delaysMs), limits)) {
+  for await (const rgb of fullSizePages(source, stored, pagesShown(timestamps, info.delaysMs), limits)) {
     if (signal?.aborted) throw clientClosed();
-    const page = sharp(rgb, { raw: { width: info.width, height: info.height, channels: 3 } });
-    const resized = await renderRgb(page.resize(size.width, size.height, { fit: 'fill' }), source.format);
-    frames.push({ ...size, timeSeconds: timestamps[frames.length] ?? 0, rgb: resized });
+    const page = sharp(rgb, { raw: { ...stored, channels: 3 } });
+    const resized = await renderRgb(page.resize(resizedTo.width, resizedTo.height, { fit: 'fill' }), source.format);
+    const upright = turnUpright(resized, resizedTo, info.orientation);
+    frames.push({ ...size, timeSeconds: timestamps[frames.length] ?? 0, rgb: upright });
   }
   return frames;
 }
@@ -65,7 +69,7 @@ function pagesShown(timestamps: readonly number[], delaysMs: readonly number[]):
  */
 async function* fullSizePages(
   source: ImageSource,
-  { width, height }: ImageInfo,
+  { width, height }: Size,
   pages: readonly number[],
   limits: MediaLimits,
 ): AsyncGenerator<Uint8Array> {

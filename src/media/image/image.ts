@@ -19,6 +19,8 @@ export interface ImageInfo {
   height: number;
   /** How long each frame of an animation is shown, in milliseconds; one entry for a still. */
   delaysMs: number[];
+  /** How the stored pixels are turned and mirrored, as EXIF counts it; 1 for upright. */
+  orientation: number;
 }
 
 /**
@@ -30,8 +32,8 @@ export interface ImageInfo {
 export async function inspectImage({ bytes, format }: ImageSource, limits: MediaLimits): Promise<ImageInfo> {
   const { label, sharpFormat, pages } = IMAGE_FORMATS[format];
   if (pages !== 'single') assertFewPages(bytes, format, limits);
-  // No pixel limit: only the header is read, so that the error can state the true size.
-  const metadata = await sharp(bytes, { limitInputPixels: false })
+  // No pixel limit: only the header is read, so that the error can state the true size; damage shows in decoding.
+  const metadata = await sharp(bytes, { limitInputPixels: false, failOn: 'none' })
     .metadata()
     .catch((error: unknown) => {
       throw toProblem(error, format);
@@ -41,7 +43,8 @@ export async function inspectImage({ bytes, format }: ImageSource, limits: Media
     throw brokenMedia(`The file starts like a ${label} image, but its content is of another format.`);
   const { width, height } = metadata.autoOrient;
   if (width * height > limits.maxPixels) throw tooManyPixels('The image has', width * height, limits.maxPixels);
-  return { width, height, delaysMs: pages === 'animation' ? delaysOf(metadata) : [DEFAULT_DELAY_MS] };
+  const delaysMs = pages === 'animation' ? delaysOf(metadata) : [DEFAULT_DELAY_MS];
+  return { width, height, delaysMs, orientation: metadata.orientation ?? 1 };
 }
 
 /** How long browsers show a frame whose delay is below their minimum; old files rely on it. */
@@ -69,21 +72,70 @@ export async function decodeImage(
 ): Promise<Frame> {
   const { width, height } = fitToShape(info.width, info.height, shape);
   // Resizing in the loading pipeline lets the JPEG decoder shrink while it loads (up to 8x, almost for free).
-  const pipeline = openImage(source, limits).autoOrient().resize(width, height, { fit: 'fill' });
-  return { width, height, timeSeconds: 0, rgb: await renderRgb(pipeline, source.format) };
+  const render = (from: ImageSource, failOn: SharpOptions['failOn']) => {
+    const pipeline = openImage(from, limits, { failOn }).autoOrient().resize(width, height, { fit: 'fill' });
+    return renderRgb(pipeline, source.format);
+  };
+  const rgb = await render(source, 'error').catch(async (error: unknown) => {
+    if (!SHOWN_IN_PART.includes(source.format)) throw error;
+    const ended = withEndMark(source);
+    return render(ended, ended === source ? 'error' : 'warning').catch(async () => {
+      if (await lacksRows(ended, limits)) throw error;
+      return render(ended, 'none');
+    });
+  });
+  return { width, height, timeSeconds: 0, rgb };
+}
+
+/*
+ * Files without their last bytes: copies and uploads that were cut short, and cameras that leave out the end mark. What a
+ * viewer shows as whole is taken.
+ */
+
+/** The formats whose decoders leave what is missing in one colour. */
+const SHOWN_IN_PART: readonly ImageFormat[] = ['jpeg', 'gif'];
+const END_MARK = Buffer.from([0xff, 0xd9]);
+/** Rows that may be missing, as a share. */
+const MISSING_ROWS = 0.02;
+const PROBE_WIDTH = 64;
+
+/** Whether much of an image is missing. Decoders fill that with one colour: the rows at the end are all alike. */
+async function lacksRows(source: ImageSource, limits: MediaLimits): Promise<boolean> {
+  const pipeline = openImage(source, limits, { failOn: 'none' });
+  const { height = 0 } = await pipeline.metadata();
+  const narrow = pipeline.resize(PROBE_WIDTH, height, { fit: 'fill', kernel: 'nearest' });
+  return alikeRowsAtEnd(await renderRgb(narrow, source.format), PROBE_WIDTH * 3) > Math.max(1, height * MISSING_ROWS);
+}
+
+/** A JPEG without its end mark, with one; zeros with which some cameras and servers pad do not count. */
+function withEndMark(source: ImageSource): ImageSource {
+  const { bytes, format } = source;
+  let end = bytes.length;
+  while (end > 2 && bytes[end - 1] === 0) end--;
+  const hasMark = bytes[end - 2] === END_MARK[0] && bytes[end - 1] === END_MARK[1];
+  return format !== 'jpeg' || hasMark ? source : { format, bytes: Buffer.concat([bytes, END_MARK]) };
+}
+
+function alikeRowsAtEnd(rgb: Uint8Array, rowBytes: number): number {
+  const row = (i: number) => rgb.subarray(rgb.length - (i + 1) * rowBytes, rgb.length - i * rowBytes);
+  const last = row(0);
+  let count = 1;
+  while ((count + 1) * rowBytes <= rgb.length && row(count).every((value, i) => value === last[i])) count++;
+  return count;
 }
 
 /**
- * Opens an image within the limits on pixels and time; truncated files are errors.
+ * Opens an image within the limits on pixels and time.
  *
- * @param range the pages to decode, stacked vertically; without it the first
+ * @param options the pages to decode, stacked vertically, without it the first; and what is an error (default: truncated
+ *   files and worse)
  */
 export function openImage(
   { bytes }: ImageSource,
   limits: MediaLimits,
-  range: Pick<SharpOptions, 'page' | 'pages'> = {},
+  options: Pick<SharpOptions, 'page' | 'pages' | 'failOn'> = {},
 ): Sharp {
-  const pipeline = sharp(bytes, { ...range, limitInputPixels: limits.maxPixels, failOn: 'error' });
+  const pipeline = sharp(bytes, { failOn: 'error', ...options, limitInputPixels: limits.maxPixels });
   return pipeline.timeout({ seconds: Math.ceil(limits.timeoutMs / 1000) });
 }
 

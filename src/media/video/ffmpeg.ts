@@ -30,6 +30,8 @@ const DECODERS = [
   ...['h264', 'hevc', 'vp8', 'libvpx', 'vp9', 'libvpx-vp9', 'av1', 'libdav1d', 'libaom-av1'],
   ...['mpeg1video', 'mpeg2video', 'mpeg4', 'msmpeg4v2', 'msmpeg4', 'h263', 'mjpeg', 'theora', 'wmv2', 'vc1'],
   ...['prores', 'dnxhd', 'dvvideo', 'ffv1', 'huffyuv', 'ffvhuff', 'utvideo', 'qtrle', 'png', 'rawvideo', 'cinepak'],
+  ...['wmv1', 'wmv3', 'msmpeg4v1', 'msvideo1', 'flv', 'vp6', 'vp6a', 'vp6f', 'svq1', 'svq3', 'h263i', 'cfhd', 'rpza'],
+  ...['indeo2', 'indeo3', 'indeo4', 'indeo5', 'smc', 'dirac', 'mpegvideo'],
 ];
 
 /** A file for ffmpeg to read. */
@@ -75,6 +77,8 @@ export class Ffmpeg {
     readonly path: string,
     readonly version: string,
     private readonly hasPrlimit: boolean,
+    /** Whether it has the filters that show a high dynamic range as usual screens do. */
+    readonly canMapTones: boolean,
     maxProcesses: number,
   ) {
     this.semaphore = new Semaphore(maxProcesses);
@@ -94,7 +98,7 @@ export class Ffmpeg {
       // A container may forbid these limits, or ffmpeg may need more than they leave, so they are tried first.
       const limited = [...resourceLimits(VERSION_TIMEOUT_MS), '--', candidate, '-version'];
       const hasPrlimit = (await versionOf('prlimit', ...limited)) !== undefined;
-      return new Ffmpeg(candidate, version, hasPrlimit, maxProcesses);
+      return new Ffmpeg(candidate, version, hasPrlimit, await hasFilters(candidate), maxProcesses);
     }
     throw new Error(
       env.FFMPEG_PATH
@@ -228,6 +232,11 @@ async function versionOf(program: string, ...args: string[]): Promise<string | u
   } catch {
     return undefined;
   }
+}
+
+async function hasFilters(program: string): Promise<boolean> {
+  const { stdout } = await promisify(execFile)(program, ['-hide_banner', '-filters'], { timeout: VERSION_TIMEOUT_MS });
+  return / zscale /.test(stdout) && / tonemap /.test(stdout);
 }
 
 /** The binary of the optional package ffmpeg-static, where both exist. */

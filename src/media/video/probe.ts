@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import type { Problem } from '../../common/errors.js';
+import { Problem } from '../../common/errors.js';
 import { brokenMedia, tooManyPixels, videoTooLong } from '../errors.js';
 import type { VideoFormat } from '../formats.js';
 import type { MediaLimits } from '../limits.js';
@@ -18,6 +18,8 @@ export interface VideoInfo {
   keyframeSeconds: number[];
   /** Whether pixels may be transparent. */
   hasAlpha: boolean;
+  /** The curve of a high dynamic range; undefined for the usual one. */
+  hdr: 'pq' | 'hlg' | undefined;
   /** ffmpeg's name of the codec. */
   codec: string;
 }
@@ -50,6 +52,8 @@ export async function probeVideo(ffmpeg: Ffmpeg, source: VideoSource): Promise<V
     signal,
     consume: readPackets,
   });
+  const codec = packets.codec || /: Video: (\w+)/.exec(log)?.[1];
+  if (codec !== undefined && isLeftOut(codec, log)) throw leftOut(codec);
   if (packets.count === 0) throw noFrames(log);
   assertWithinLimits(packets, limits);
   return {
@@ -58,6 +62,7 @@ export async function probeVideo(ffmpeg: Ffmpeg, source: VideoSource): Promise<V
     keyframeSeconds: keyframeSeconds(packets),
     codec: packets.codec,
     hasAlpha: hasAlpha(log),
+    hdr: hdrCurve(log),
   };
 }
 
@@ -153,8 +158,24 @@ function hasAlpha(log: string): boolean {
   return /: Video: .*, (yuva|gbrap|rgba|argb|bgra|abgr|ya8|ya16|pal8)/.test(stream) || /alpha_mode *: *1/.test(stream);
 }
 
+/** What the stream says of its transfer function: SMPTE ST 2084 or ITU-R BT.2100's hybrid log-gamma. */
+function hdrCurve(log: string): VideoInfo['hdr'] {
+  const stream = aboutOutput(log);
+  if (/: Video: .*smpte2084/.test(stream)) return 'pq';
+  return /: Video: .*arib-std-b67/.test(stream) ? 'hlg' : undefined;
+}
+
 /** The part of the log on the selected stream, without the other streams of the file. */
 const aboutOutput = (log: string) => log.slice(Math.max(0, log.indexOf('Output #0')));
+
+/** Whether ffmpeg refused the decoder of a codec because it is not one of ours. */
+const isLeftOut = (codec: string, log: string): boolean =>
+  [...log.matchAll(/Codec \((\w+)\) not on whitelist/g)].some(([, name]) => name === codec);
+
+const leftOut = (codec: string): Problem =>
+  new Problem('unsupported_media', `The video uses the codec ${codec}, which this service does not decode.`, {
+    received: `a video of the codec ${codec}`,
+  });
 
 function noFrames(log: string): Problem {
   return /Stream #0.*: Audio:/.test(log)

@@ -61,7 +61,7 @@ async function readSampledFrames(
       decoder: decoderOf(info),
       keyframesOnly,
     },
-    outputArgs: ['-vf', filters(plan, size, info), '-frames:v', `${plan.count}`, '-f', 'rawvideo'],
+    outputArgs: ['-vf', filters(plan, size, info, ffmpeg.canMapTones), '-frames:v', `${plan.count}`, '-f', 'rawvideo'],
     logLevel: 'error',
     deadlineMs: source.deadlineMs,
     signal: source.signal,
@@ -93,7 +93,12 @@ function repeatLast(frames: Uint8Array[], minCount: number): Uint8Array[] {
  * The filters from decoded to sampled frames. `fps` outputs for each span the frame shown in its middle, which is the
  * timestamp that `timestampsSeconds` gives.
  */
-function filters(plan: SamplingPlan, { width, height }: Size, { hasAlpha, ...info }: VideoInfo): string {
+function filters(
+  plan: SamplingPlan,
+  { width, height }: Size,
+  { hasAlpha, hdr, ...info }: VideoInfo,
+  canMapTones: boolean,
+): string {
   // `area` averages when shrinking, but shows blocks when enlarging.
   const flags = width < info.width ? 'area' : 'bicubic';
   return [
@@ -101,10 +106,23 @@ function filters(plan: SamplingPlan, { width, height }: Size, { hasAlpha, ...inf
     'settb=AVTB,setpts=PTS-STARTPTS-1',
     `fps=${(1 / plan.spacingSeconds).toFixed(9)}:eof_action=pass`,
     `scale=${width}:${height}:flags=${flags}`,
+    ...(hdr !== undefined && canMapTones ? [MAP_TONES] : []),
     ...(hasAlpha ? [ON_WHITE] : []),
     'format=rgb24',
   ].join(',');
 }
+
+/**
+ * High dynamic range as a usual screen shows it: linear light, 203 nits as white (ITU-R BT.2408), the brighter ones
+ * compressed, BT.709's primaries and curve.
+ */
+const MAP_TONES = [
+  'zscale=t=linear:npl=203',
+  'format=gbrpf32le',
+  'zscale=p=bt709',
+  'tonemap=mobius:desat=0',
+  'zscale=t=bt709:m=bt709:r=tv',
+].join(',');
 
 /** The frame over a white copy of itself. */
 const ON_WHITE =

@@ -1,0 +1,92 @@
+import { constants } from 'node:fs';
+import { access, readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { MEDIA_EXTENSIONS } from '../../media/formats.js';
+
+const MEDIA = new RegExp(`\\.(${MEDIA_EXTENSIONS.join('|')})$`, 'i');
+
+/** A file that the service may read, by its name. */
+export interface FoundFile {
+  /** As the file system has it: a name need not be UTF-8. */
+  path: Buffer;
+  /** Path within the folder, with slashes. */
+  name: string;
+  bytes: number;
+}
+
+/** What lies in a folder. */
+export interface Found {
+  /** Images and videos, by their names, in order. */
+  files: FoundFile[];
+  /** What cannot be read, with the reason. */
+  unreadable: { file: string; reason: string }[];
+  /** How many files of other kinds there are, by extension. */
+  others: Map<string, number>;
+}
+
+/**
+ * Finds the images and videos of a folder and its subfolders, or the one file that is named. Links to files are
+ * followed, links to folders are not: they may lead in circles.
+ */
+export async function findFiles(root: string): Promise<Found> {
+  const found: Found = { files: [], unreadable: [], others: new Map() };
+  const info = await stat(root);
+  if (info.isDirectory()) await walk(Buffer.from(root), '', found);
+  else found.files.push({ path: Buffer.from(root), name: path.basename(root), bytes: info.size });
+  found.files.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return found;
+}
+
+async function walk(folder: Buffer, prefix: string, found: Found): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true, encoding: 'buffer' }).catch((error: unknown) => {
+    found.unreadable.push({ file: prefix === '' ? folder.toString() : prefix, reason: reasonOf(error) });
+    return [];
+  });
+  for (const entry of entries) {
+    const bytes = entry.name as unknown as Buffer;
+    const at = Buffer.concat([folder, Buffer.from(path.sep), bytes]);
+    const name = prefix + decoded(bytes);
+    if (entry.isDirectory()) await walk(at, `${name}/`, found);
+    else if (entry.isFile() || entry.isSymbolicLink()) await add(at, name, found);
+  }
+}
+
+async function add(at: Buffer, name: string, found: Found): Promise<void> {
+  if (!MEDIA.test(name)) {
+    const extension = path.extname(name).toLowerCase() || 'no extension';
+    found.others.set(extension, (found.others.get(extension) ?? 0) + 1);
+    return;
+  }
+  try {
+    const info = await stat(at);
+    if (info.isDirectory()) throw new Error('a link to a folder; name that folder itself to index it');
+    await access(at, constants.R_OK);
+    found.files.push({ path: at, name, bytes: info.size });
+  } catch (error) {
+    found.unreadable.push({ file: name, reason: reasonOf(error) });
+  }
+}
+
+/** A name in UTF-8; older archives have Latin-1. */
+function decoded(name: Buffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(name);
+  } catch {
+    return name.toString('latin1');
+  }
+}
+
+const REASONS: Record<string, string> = {
+  EACCES: 'it may not be read by this user',
+  EPERM: 'it may not be read by this user',
+  ENOENT: 'it is a link to a file that is not there, or was removed',
+  ELOOP: 'its links lead in a circle',
+  EIO: 'the disk cannot read it',
+  ENAMETOOLONG: 'its name is too long',
+};
+
+/** Why a file cannot be read, in words. */
+export function reasonOf(error: unknown): string {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return REASONS[code] ?? message;
+}
