@@ -1,7 +1,7 @@
 /** The layers, bottom first. A file imports from its own layer and from those before it, types included. */
 const LAYERS = `
   common lib config.ts media store observability models inference inputs embedding search items serving
-  rollout backup http routes service.ts|app.ts|admin-app.ts|start.ts|main.ts client cli
+  rollout backup jobs http routes service.ts|app.ts|admin-app.ts|start.ts|main.ts client cli
 `
   .trim()
   .split(/\s+/);

@@ -27,8 +27,10 @@ import {
 } from '../src/http/schemas/items.js';
 import { entriesOf, Refused } from '../src/http/validation/refused.js';
 import { describe, ItemResolver, type NewItem } from '../src/items/new-item.js';
+import type { JobItem } from '../src/jobs/job.js';
 import { Semaphore } from '../src/lib/async/semaphore.js';
 import type { ItemInfo } from '../src/store/vector-store.js';
+import { toDocument } from './jobs.js';
 
 /** The items of a request. */
 interface NewItems {
@@ -42,7 +44,7 @@ interface NewItems {
 const writes = { writes: true };
 
 export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const { inputs, models, concurrency } = app.service;
+  const { inputs, models, concurrency, facts, jobs, thumbnails } = app.service;
   // A page takes milliseconds of the index's thread: those who read many at once do not stand before a search.
   const pages = new Semaphore(1);
   acceptRawBodies(app);
@@ -50,8 +52,13 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
   app.post('/items', { config: { encodes: true, ...writes }, schema: putItemsSchema }, async (request, reply) => {
     const { items, isSingle, model: name } = hasFiles(request) ? await fromForm(request) : fromJson(request);
     const model = request.scope.use(models.get(name));
-    const resolver = new ItemResolver(request.scope, inputs);
-    const stored = await models.router.put(model, items, { resolver, concurrency }, request.scope);
+    if (prefersAsync(request) && !hasFiles(request)) {
+      const job = await jobs.createForItems(items.map(toJobItem), name === undefined ? {} : { model: name });
+      reply.header('location', `/jobs/${job.id}`).header('preference-applied', RESPOND_ASYNC);
+      return reply.code(202).send(toDocument(job));
+    }
+    const resolver = new ItemResolver(request.scope, inputs, facts);
+    const stored = await models.router.put(model, items, { resolver, concurrency, thumbnails }, request.scope);
     const [first] = stored;
     if (!isSingle || first === undefined) {
       const toEntry = (one: ItemInfo | Problem) =>
@@ -145,6 +152,20 @@ function fromJson(request: FastifyRequest): NewItems {
 
 function fromObject({ id = randomUUID(), metadata, ...json }: Static<typeof ItemBody>, path: string): NewItem {
   return { id, metadata, json, path };
+}
+
+/** What a client sends that does not wait for long work (RFC 7240). */
+const RESPOND_ASYNC = 'respond-async';
+
+const prefersAsync = ({ headers }: FastifyRequest): boolean =>
+  String(headers.prefer ?? '')
+    .split(',')
+    .some((preference) => preference.trim().split(';')[0] === RESPOND_ASYNC);
+
+function toJobItem(item: NewItem): JobItem {
+  if ('problem' in item) return { id: item.id, problem: item.problem.detail };
+  if (!('json' in item)) throw new Error('Only items in JSON can be stored later.');
+  return { id: item.id, json: item.json, metadata: item.metadata };
 }
 
 const toJson = ({ id, modality, metadata }: ItemInfo) => ({ id, modal_type: modality, metadata });

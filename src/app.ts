@@ -6,7 +6,9 @@ import { backupRoutes } from '../routes/backup.js';
 import { embedRoutes } from '../routes/embed.js';
 import { exportRoutes } from '../routes/export.js';
 import { healthRoutes } from '../routes/health.js';
+import { itemFileRoutes } from '../routes/item-files.js';
 import { itemRoutes } from '../routes/items.js';
+import { jobRoutes } from '../routes/jobs.js';
 import { metricsRoutes } from '../routes/metrics.js';
 import { openAiRoutes } from '../routes/openai.js';
 import { retrieveRoutes } from '../routes/retrieve.js';
@@ -103,7 +105,7 @@ async function servePublic(api: FastifyInstance, { RATE_LIMIT, ADMIN_PORT }: Con
   if (RATE_LIMIT > 0) await limitRate(api, RATE_LIMIT);
   guard(api);
   controlAdmission(api);
-  for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, exportRoutes, openAiRoutes])
+  for (const routes of [embedRoutes, retrieveRoutes, itemRoutes, itemFileRoutes, jobRoutes, exportRoutes, openAiRoutes])
     await api.register(routes);
   if (ADMIN_PORT !== 0) return;
   await api.register(metricsRoutes);

@@ -11,7 +11,7 @@ const integer = (value: number, minimum: number, maximum: number, description: s
 const text = (value: string, description: string) => Type.String({ default: value, description });
 /** A setting that may also be the content of a file, which `NAME_FILE` names. */
 const secret = (description: string) => Type.String({ default: '', description, 'x-secret': true });
-const flag = (description: string) => Type.Boolean({ default: false, description });
+const flag = (description: string, { isOn = false } = {}) => Type.Boolean({ default: isOn, description });
 
 /** Every setting of the service. Each is an environment variable; an empty one counts as not set. */
 export const Settings = Type.Object({
@@ -86,6 +86,20 @@ export const Settings = Type.Object({
   KEEP_ORIGINALS: flag(
     'Keeps the texts and files of items beside the index (STORE=faiss), so that "onespace reindex" can embed them again.',
   ),
+  MEDIA_ROOTS: text(
+    '',
+    'Folders whose files requests may name instead of sending them, separated by commas: photos=/mnt/photos,clips=/srv/clips. They are only read.',
+  ),
+  THUMBNAILS_MB: integer(
+    1000,
+    10,
+    1_000_000,
+    'Most that thumbnails take on the disk, in MB; the least used are removed.',
+  ),
+  READ_FILE_FACTS: flag(
+    'Reads what stored photos and videos say of themselves (when and where they were taken, camera, caption, keywords) into the metadata of their items.',
+    { isOn: true },
+  ),
   API_KEYS: secret(
     'API keys that callers may use, separated by commas or lines; ":read" after a key makes it read-only.',
   ),
@@ -121,6 +135,13 @@ export const Settings = Type.Object({
     'Hosts from which the service fetches URLs in JSON, separated by commas: img.example.com, *.example.org.',
   ),
   MAX_FETCH_SECONDS: integer(20, 1, 600, 'Longest time that fetching one URL may take.'),
+  MAX_STORED_MB: integer(
+    25_000,
+    1,
+    10_000_000,
+    'Largest video of a media root (MEDIA_ROOTS), in MB: it is read where it lies, never whole.',
+  ),
+  MAX_STORED_SECONDS: integer(21_600, 1, 604_800, 'Longest video of a media root, in seconds.'),
   MAX_UPLOAD_MB: integer(64, 1, 4096, 'Largest file or body accepted, in MB (10^6 bytes).'),
   MAX_JSON_MB: integer(16, 1, 512, 'Largest JSON body accepted, in MB; images and videos in it count as base64.'),
   MAX_IMAGE_PIXELS: integer(100_000_000, 1, 1_000_000_000, 'Most pixels of an image or of one video frame.'),

@@ -11,11 +11,19 @@ import type { Lifecycle } from './http/lifecycle/lifecycle.js';
 import type { Ports } from './http/lifecycle/ports.js';
 import type { ApiKeys } from './http/plugins/auth.js';
 import { JsonInputs } from './inputs/json-input.js';
+import { MediaRoots } from './inputs/media-roots.js';
 import { UrlHosts } from './inputs/url/allowed-hosts.js';
 import { RemoteFiles } from './inputs/url/fetch-remote.js';
 import { MediaUrls } from './inputs/url/media-url.js';
+import { ThumbnailFolder } from './items/files/thumbnail-folder.js';
+import { Thumbnails } from './items/files/thumbnails.js';
+import { folderJobParts } from './jobs/folder-job-parts.js';
+import { JobFiles } from './jobs/job-files.js';
+import { JobRunner } from './jobs/job-runner.js';
 import type { DirectoryLock } from './lib/directory-lock.js';
 import { explainFileError } from './lib/file-errors.js';
+import { FactsReader } from './media/facts/facts-reader.js';
+import { rootMediaLimits } from './media/limits.js';
 import { clearSpool } from './media/upload.js';
 import { Ffmpeg } from './media/video/ffmpeg.js';
 import { watchHost } from './observability/host-metrics.js';
@@ -49,8 +57,14 @@ export interface Service {
   models: ModelRegistry;
   rollout: Rollout;
   backups: Backups;
+  /** Folders whose files requests may name. */
+  roots: MediaRoots;
+  jobs: JobRunner;
+  thumbnails: Thumbnails;
   /** Opens inputs in JSON. */
   inputs: JsonInputs;
+  /** Reads what stored files say of themselves; absent where the settings say so. */
+  facts: FactsReader | undefined;
   /** Inputs of one request that are embedded at the same time. */
   concurrency: number;
   /** Folder for files that are being received. */
@@ -90,12 +104,14 @@ async function openLocked(
   await clearSpool(spoolFolder);
   const diskCache = newDiskCache(config, logger);
   const cache = new EmbeddingCache<Embedding>(config.CACHE_MB * 1e6, sizeOfEmbedding, metrics, diskCache);
+  const ffmpeg = await Ffmpeg.locate();
+  const facts = config.READ_FILE_FACTS ? new FactsReader(ffmpeg) : undefined;
   const loader = new ModelLoader({
     config,
     metrics,
     logger,
     cache,
-    ffmpeg: await Ffmpeg.locate(),
+    ffmpeg,
     progress: lifecycle,
   });
   const file = new StateFile(path.join(config.DATA_DIR, 'rollout'), () => lock.assertHeld());
@@ -114,6 +130,18 @@ async function openLocked(
     bytes: { used: () => admission.bytesUnderWay, limit: limits.bytes },
   });
   metrics.watchQueueLimit(config.MAX_QUEUE);
+  const roots = await MediaRoots.open(config.MEDIA_ROOTS, path.join(spoolFolder, 'links'));
+  const inputs = openInputs(config, spoolFolder, roots);
+  const jobFiles = new JobFiles(path.join(config.DATA_DIR, 'jobs'), logger);
+  const thumbnailFolder = new ThumbnailFolder(path.join(config.DATA_DIR, 'thumbnails'), config.THUMBNAILS_MB * 1e6);
+  const thumbnails = new Thumbnails(thumbnailFolder, ffmpeg, rootMediaLimits(config), logger);
+  const serving = { models, inputs, facts, thumbnails, roots, admission };
+  const jobs = new JobRunner(
+    jobFiles,
+    (name) => folderJobParts({ ...serving, isRollingOut: () => rollout.isActive }, name),
+    logger,
+  );
+  await jobs.start();
   return {
     config,
     apiKeys,
@@ -124,14 +152,20 @@ async function openLocked(
     models,
     rollout,
     backups: new Backups(config),
-    inputs: openInputs(config, spoolFolder),
+    roots,
+    jobs,
+    thumbnails,
+    inputs,
+    facts,
     // Two batches: the next is ready when one is done, and other requests find room in the queue.
     concurrency: 2 * config.MAX_BATCH_SIZE,
     spoolFolder,
     close: async () => {
+      await jobs.close();
       await rollout.close();
       await models.close();
       await diskCache?.close();
+      await facts?.close();
       await tracing?.close();
       await lock.release();
     },
@@ -143,9 +177,12 @@ function foldersOf({ DATA_DIR, LOG_FILE }: Config): Record<string, string> {
   return { data: DATA_DIR, ...(LOG_FILE === '' ? {} : { log: path.dirname(LOG_FILE) }) };
 }
 
-function openInputs({ ALLOW_URL_HOSTS, MAX_FETCH_SECONDS, MAX_UPLOAD_MB }: Config, folder: string): JsonInputs {
+function openInputs(config: Config, folder: string, roots: MediaRoots): JsonInputs {
+  const { ALLOW_URL_HOSTS, MAX_FETCH_SECONDS, MAX_UPLOAD_MB, MAX_STORED_MB } = config;
   const remote = new RemoteFiles(new UrlHosts(ALLOW_URL_HOSTS), MAX_FETCH_SECONDS * 1000);
-  return new JsonInputs(new MediaUrls({ maxBytes: MAX_UPLOAD_MB * 1e6, folder }, remote));
+  const urls = new MediaUrls({ maxBytes: MAX_UPLOAD_MB * 1e6, folder }, remote);
+  const limits = { maxImageBytes: MAX_UPLOAD_MB * 1e6, maxVideoBytes: MAX_STORED_MB * 1e6 };
+  return new JsonInputs(urls, roots, limits);
 }
 
 function newDiskCache({ CACHE_DISK_MB, DATA_DIR }: Config, logger: FastifyBaseLogger): DiskCache | undefined {

@@ -21,7 +21,10 @@ describe('the tree', () => {
   });
 
   it('has a file of routes for each family of URLs, and nothing else among them', () => {
-    const families = ['backup', 'embed', 'export', 'health', 'items', 'metrics', 'openai', 'retrieve', 'rollout'];
+    const families = [
+      ...['backup', 'embed', 'export', 'health', 'item-files', 'items', 'jobs'],
+      ...['metrics', 'openai', 'retrieve', 'rollout'],
+    ];
     expect(readdirSync('routes').sort()).toEqual(families.map((family) => `${family}.ts`));
   });
 });

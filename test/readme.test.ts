@@ -144,7 +144,7 @@ async function deleteAllBut(kept: readonly string[]): Promise<void> {
 beforeAll(async () => {
   copies = await ModelCopies.open();
   candidate = await copies.make({ revision: 'next' });
-  server = await startServer();
+  server = await startServer({ MEDIA_ROOTS: `photos=${path.resolve('samples/photos')}` });
   scratch = await mkdtemp(path.join(tmpdir(), 'onespace-readme-'));
   home = path.join(scratch, 'home');
   await mkdir(home);

@@ -10,6 +10,8 @@ import { provideNatives } from './set-up.js';
 const COMMANDS: Record<string, () => Promise<{ command: Command }>> = {
   serve: () => import('./serve.js'),
   index: () => import('./folder/index-folder.js'),
+  duplicates: () => import('./duplicates.js'),
+  jobs: () => import('./jobs.js'),
   search: () => import('./search.js'),
   export: () => import('./store/export.js'),
   import: () => import('./store/import.js'),

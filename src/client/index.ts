@@ -2,6 +2,8 @@ import { type Connection, call } from './http.js';
 import type {
   Deleted,
   Deletion,
+  DuplicateGroup,
+  Duplicates,
   Embedding,
   Embeddings,
   Health,
@@ -11,9 +13,12 @@ import type {
   ItemListing,
   ItemPage,
   Items,
+  Job,
   NewItem,
   NewItems,
+  NewJob,
   Query,
+  RefusedFile,
 } from './types.js';
 
 /**
@@ -66,6 +71,46 @@ export async function* listItems(to: Connection, listing: ItemListing = {}): Asy
     yield* page.items;
     if (page.next_cursor === undefined) return;
     cursor = page.next_cursor;
+  }
+}
+
+/** The items nearest to a stored one, best first. @throws ServiceError `not_found` */
+export const similarItems = async (to: Connection, id: string, { topK = 10 } = {}): Promise<Hits['results']> =>
+  (await call<Hits>(to, 'GET', `/items/${encodeURIComponent(id)}/similar?top_k=${topK}`)).results;
+
+/** The groups of images and videos that are stored more than once; the next page is fetched when those before are read. */
+export async function* listDuplicates(to: Connection): AsyncGenerator<DuplicateGroup> {
+  for (let cursor: string | undefined; ; ) {
+    const query = cursor === undefined ? '' : `?cursor=${encodeURIComponent(cursor)}`;
+    const page = await call<Duplicates>(to, 'GET', `/duplicates${query}`);
+    yield* page.groups;
+    if (page.next_cursor === undefined) return;
+    cursor = page.next_cursor;
+  }
+}
+
+/** Starts to index a folder of a media root. @throws ServiceError `not_found` where the service does not see it */
+export const startJob = (to: Connection, job: NewJob): Promise<Job> => call<Job>(to, 'POST', '/jobs', job);
+
+/** One job, with its progress. @throws ServiceError `not_found` */
+export const getJob = (to: Connection, id: string): Promise<Job> =>
+  call<Job>(to, 'GET', `/jobs/${encodeURIComponent(id)}`);
+
+/** Every job, the newest first. */
+export const listJobs = async (to: Connection): Promise<Job[]> =>
+  (await call<{ jobs: Job[] }>(to, 'GET', '/jobs')).jobs;
+
+/** Pauses a job, goes on with it, or ends it. @throws ServiceError `not_found`, `conflict` */
+export const changeJob = (to: Connection, id: string, action: 'pause' | 'resume' | 'cancel'): Promise<Job> =>
+  call<Job>(to, 'POST', `/jobs/${encodeURIComponent(id)}/${action}`);
+
+/** Every file that a job could not store, with its reason. */
+export async function listRefusedFiles(to: Connection, id: string): Promise<RefusedFile[]> {
+  const all: RefusedFile[] = [];
+  for (let page: RefusedFile[]; ; all.push(...page)) {
+    const route = `/jobs/${encodeURIComponent(id)}/refused?limit=1000&skip=${all.length}`;
+    page = (await call<{ refused: RefusedFile[] }>(to, 'GET', route)).refused;
+    if (page.length === 0) return all;
   }
 }
 

@@ -14,7 +14,7 @@ export type Metadata = Record<string, unknown>;
 
 /**
  * Conditions on metadata: `{"colour": "red"}`, `{"year": {"$gte": 2020}}`, `{"tag": {"$in": ["a", "b"]}}`; also `$ne`,
- * `$gt`, `$lt`, `$lte`, `$nin`, `$exists`, `$and`, `$or` and `$not`.
+ * `$gt`, `$lt`, `$lte`, `$nin`, `$exists`, `$geo`, `$and`, `$or` and `$not`.
  */
 export type Filter = Record<string, unknown>;
 
@@ -23,6 +23,8 @@ export interface Part {
   text?: string;
   image?: string;
   video?: string;
+  /** A file below a folder that the service's MEDIA_ROOTS names: `photos/2019/a.jpg`. */
+  path?: string;
 }
 
 /** One input: a text, an image, a video, or several parts that become one sequence and one vector. */
@@ -327,4 +329,65 @@ export interface ProblemDocument {
   request_id?: string;
   /** Further members depend on the code. */
   [extension: string]: unknown;
+}
+
+/** Images or videos that show the same. */
+export interface DuplicateGroup {
+  /** `exact`: the same content. `near`: the same picture in another size, format or compression. */
+  kind: 'exact' | 'near';
+  /** Id of the one with most pixels, and of these most bytes. */
+  keep: string;
+  items: Item[];
+}
+
+/** A page of groups; it may have none and still not be the last. */
+export interface Duplicates {
+  groups: DuplicateGroup[];
+  /** Absent on the last page. */
+  next_cursor?: string;
+}
+
+/** A folder to be indexed. */
+export interface NewJob {
+  /** A media root of the service or a folder below one (`photos/2019`), or its place on the machine of the service. */
+  folder: string;
+  /** Whether items whose file is gone are removed. Default: no. */
+  prune?: boolean;
+  /** Whether files that have not changed are stored again. Default: no. */
+  all?: boolean;
+  /** Whether to count only what would be done. Default: no. */
+  dry_run?: boolean;
+  /** Name of a model that the service serves. Default: its first. */
+  model?: string;
+}
+
+/** Work that no connection waits for. */
+export interface Job {
+  id: string;
+  /** Absent where it stores items that were sent. */
+  folder?: string;
+  /** Items that were sent. */
+  items?: number;
+  model?: string;
+  prune: boolean;
+  all: boolean;
+  dry_run: boolean;
+  state: 'queued' | 'running' | 'paused' | 'done' | 'cancelled' | 'failed';
+  created_at: string;
+  started_at?: string;
+  ended_at?: string;
+  /** Files by what became of them; `removed` counts items. */
+  counts: { found: number; unchanged: number; stored: number; moved: number; refused: number; removed: number };
+  /** Files stored or refused, on average. */
+  files_per_second?: number;
+  /** Estimate, while it runs. */
+  seconds_left?: number;
+  /** Why it failed, or what it waits for. */
+  problem?: string;
+}
+
+/** A file that a job could not store, and why. */
+export interface RefusedFile {
+  file: string;
+  reason: string;
 }

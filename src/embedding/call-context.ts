@@ -1,5 +1,6 @@
 import type { Modality } from '../common/modality.js';
 import type { UploadScope } from '../inputs/upload-scope.js';
+import type { DecodedMedia } from '../media/decode.js';
 import type { Stage } from '../observability/stage.js';
 import type { TraceHeaders } from '../observability/trace.js';
 
@@ -15,6 +16,8 @@ export interface CallContext {
   readonly trace?: TraceHeaders | undefined;
   /** Resolves when the reply has been sent or the client has disconnected. */
   readonly replied?: Promise<void>;
+  /** Called with a file that was decoded; not when its vector was known. */
+  readonly onDecoded?: (media: DecodedMedia) => void;
   /**
    * Adds the duration of a stage, in seconds, to the timings of model `name@revision`.
    * @param endedAgo seconds since the stage ended, where it is not reported at once

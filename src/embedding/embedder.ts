@@ -6,7 +6,7 @@ import type { InputPart } from '../inputs/part.js';
 import { Turns } from '../lib/async/event-loop.js';
 import { decodeMedia } from '../media/decode.js';
 import type { FrameSampling, FrameShape } from '../media/frame.js';
-import { type MediaLimits, mediaLimits } from '../media/limits.js';
+import { type MediaLimits, mediaLimits, rootMediaLimits } from '../media/limits.js';
 import type { Ffmpeg } from '../media/video/ffmpeg.js';
 import { distinguishesRoles, type ModelManifest, modelId } from '../models/manifest.js';
 import type { RecordStage } from '../observability/stage.js';
@@ -25,6 +25,8 @@ export class Embedder {
   private readonly image: FrameShape;
   private readonly video: FrameSampling;
   private readonly limits: MediaLimits;
+  /** On files below a media root. */
+  private readonly rootLimits: MediaLimits;
   /** Long texts are hashed, and tokenized, one in each turn of the event loop: a request may have hundreds. */
   private readonly turns = new Turns();
 
@@ -46,6 +48,7 @@ export class Embedder {
       maxFrames: manifest.video.max_frames,
     };
     this.limits = mediaLimits(config);
+    this.rootLimits = rootMediaLimits(config);
   }
 
   /**
@@ -105,8 +108,10 @@ export class Embedder {
     signal: AbortSignal,
   ): Promise<MediaPart> {
     const start = performance.now();
-    const { image, video, limits, ffmpeg } = this;
+    const { image, video, ffmpeg } = this;
+    const limits = 'isInPlace' in upload && upload.isInPlace ? this.rootLimits : this.limits;
     const media = await decodeMedia(upload, { as, image, video, limits, ffmpeg, signal });
+    context.onDecoded?.(media);
     context.record('decode', media.modality, (performance.now() - start) / 1000, this.model);
     return { ...media, upload };
   }

@@ -45,6 +45,8 @@ const LINGER_MS = 10_000;
  */
 export class AdmissionControl {
   private readonly bodies = new Set<IncomingBody>();
+  /** When the last permit was taken, by `performance.now()`. */
+  lastTakenMs = Number.NEGATIVE_INFINITY;
 
   /** @param onRefusal called with the limit that was reached */
   constructor(
@@ -73,6 +75,7 @@ export class AdmissionControl {
     this.keepWithin('requests', () => this.underWay >= this.limits.requests);
     this.keepWithin('bytes', () => this.underWay > 0 && this.bytesUnderWay >= this.limits.bytes);
     this.bodies.add(body);
+    this.lastTakenMs = performance.now();
     return () => this.bodies.delete(body);
   }
 

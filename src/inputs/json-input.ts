@@ -1,12 +1,16 @@
+import { takeInPlace } from '../media/upload.js';
 import { exactlyOne } from './exactly-one.js';
+import { filesBeside } from './files-beside.js';
+import type { MediaRoots } from './media-roots.js';
 import type { InputPart } from './part.js';
 import type { MediaUrls, OpenContext } from './url/media-url.js';
 
-/** One part in JSON: exactly one of the three. Images and videos are URLs. */
+/** One part in JSON: exactly one of the four. Images and videos are URLs; a path names a file below a media root. */
 export interface JsonPart {
   text?: string | undefined;
   image?: string | undefined;
   video?: string | undefined;
+  path?: string | undefined;
 }
 
 /** An input in JSON: one part, or several that make one sequence. */
@@ -14,19 +18,29 @@ export interface JsonInput extends JsonPart {
   parts?: readonly JsonPart[] | undefined;
 }
 
-const PART_NAMES = ['text', 'image', 'video'] as const;
+const PART_NAMES = ['text', 'image', 'video', 'path'] as const;
 /** The fields of which an input has exactly one. */
 export const INPUT_NAMES = [...PART_NAMES, 'parts'] as const;
 
-/** Turns JSON inputs into parts: decodes their data: URLs and fetches their https: URLs. */
+/** Bytes of one file that lies below a media root. */
+export interface RootLimits {
+  maxImageBytes: number;
+  maxVideoBytes: number;
+}
+
+/** Turns JSON inputs into parts: decodes their data: URLs, fetches their https: URLs, reads the files they name. */
 export class JsonInputs {
-  constructor(private readonly urls: MediaUrls) {}
+  constructor(
+    private readonly urls: MediaUrls,
+    private readonly roots: MediaRoots,
+    private readonly limits: RootLimits,
+  ) {}
 
   /**
    * The parts of `input`, in order; the files belong to `context.uploads`.
    * @param path of `input` in the request, for errors
-   * @throws Problem `invalid_request` unless exactly one of text, image, video and parts is given; and what opening
-   *   a URL throws
+   * @throws Problem `invalid_request` unless exactly one of text, image, video, path and parts is given; and what
+   *   opening a URL or a file throws
    */
   async open(input: JsonInput, path: string, context: OpenContext): Promise<InputPart[]> {
     const name = exactlyOne(input, INPUT_NAMES, path);
@@ -47,6 +61,14 @@ export class JsonInputs {
   ): Promise<InputPart> {
     const value = part[name] as string;
     if (name === 'text') return { text: value };
+    if (name === 'path') {
+      const { uploads, signal } = context;
+      const file = await this.roots.find(value, `${path}.path`);
+      const { bytes, modifiedMs } = file;
+      const upload = uploads.add(await takeInPlace(file, { ...this.limits, signal }));
+      const readBeside = () => filesBeside(this.roots, value);
+      return { upload, origin: { path: value, bytes, modifiedMs, readBeside } };
+    }
     return { upload: await this.urls.open(value, `${path}.${name}`, context), as: name };
   }
 }

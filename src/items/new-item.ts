@@ -4,6 +4,8 @@ import { exactlyOne } from '../inputs/exactly-one.js';
 import { INPUT_NAMES, type JsonInput, type JsonInputs } from '../inputs/json-input.js';
 import type { InputPart } from '../inputs/part.js';
 import type { OpenContext } from '../inputs/url/media-url.js';
+import { MAX_FACTS_BYTES } from '../media/facts/facts.js';
+import type { FactsReader } from '../media/facts/facts-reader.js';
 import { LIMITS } from '../store/limits.js';
 import type { Metadata } from '../store/vector-store.js';
 
@@ -32,17 +34,41 @@ const CONTENT_NAMES = [...INPUT_NAMES, 'embedding'] as const;
 export class ItemResolver {
   readonly #resolved = new Map<NewItem, Promise<ResolvedItem>>();
 
-  /** @param inputs opens JSON; not needed where every item has its parts */
+  /**
+   * @param inputs opens JSON; not needed where every item has its parts
+   * @param facts reads what files say of themselves, for the metadata of items
+   */
   constructor(
     private readonly context: OpenContext,
     private readonly inputs?: JsonInputs,
+    private readonly facts?: FactsReader,
   ) {}
+
+  /** Whether items get metadata that nobody sent. */
+  get describes(): boolean {
+    return this.facts !== undefined;
+  }
 
   /** @throws Problem of the item: it was refused, has not exactly one content, or its URL cannot be opened */
   resolve(item: NewItem): Promise<ResolvedItem> {
-    const resolved = this.#resolved.get(item) ?? this.#open(item);
+    const resolved = this.#resolved.get(item) ?? this.#withFacts(item);
     this.#resolved.set(item, resolved);
     return resolved;
+  }
+
+  /** With what its file says of itself, where it has one; metadata that were sent count before that. */
+  async #withFacts(item: NewItem): Promise<ResolvedItem> {
+    const resolved = await this.#open(item);
+    if (!('parts' in resolved)) return resolved;
+    const [file, ...others] = resolved.parts.flatMap((part) => ('upload' in part ? [part] : []));
+    if (this.facts === undefined || file === undefined || others.length > 0) return resolved;
+    const { filename, path } = resolved.metadata;
+    const { upload, origin } = file;
+    const around = { filename: filename ?? path, modifiedMs: origin?.modifiedMs, beside: await origin?.readBeside() };
+    const facts = await this.facts.read(upload, around, this.context.signal);
+    // An item of several parts is not the same as another with the same file.
+    const hash = resolved.parts.length === 1 ? { content_hash: upload.sha256 } : {};
+    return { ...resolved, metadata: { ...facts, ...hash, ...resolved.metadata } };
   }
 
   async #open(item: NewItem): Promise<ResolvedItem> {
@@ -62,11 +88,22 @@ export class ItemResolver {
  * for the metadata is cut: nobody asked for it there, so it is no reason to refuse the item.
  */
 export function describe(parts: readonly InputPart[], metadata: Metadata | undefined, filename?: string): Metadata {
-  const named = filename === undefined ? {} : { filename };
+  const named = { ...(filename === undefined ? {} : { filename }), ...originOf(parts) };
   const text = textOf(parts);
   if (text === undefined || (metadata !== undefined && 'text' in metadata)) return { ...named, ...metadata };
-  const room = LIMITS.metadataBytes - bytesOf({ ...named, text: '', ...metadata });
+  const kept = parts.some((part) => 'upload' in part) ? MAX_FACTS_BYTES : 0;
+  const room = LIMITS.metadataBytes - kept - bytesOf({ ...named, text: '', ...metadata });
   return { ...named, text: cutToBytes(text, room), ...metadata };
+}
+
+/** Where the file of an item lies, and what tells whether it has changed since. */
+export function originOf(parts: readonly InputPart[]): Metadata {
+  const [found] = parts.flatMap((part) =>
+    'upload' in part && part.origin !== undefined ? [{ ...part, ...part.origin }] : [],
+  );
+  if (found === undefined) return {};
+  const { path, bytes, modifiedMs, upload } = found;
+  return { path, bytes, modified_at: new Date(modifiedMs).toISOString(), content_hash: upload.sha256 };
 }
 
 const ELLIPSIS = '…';

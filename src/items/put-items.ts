@@ -4,8 +4,11 @@ import type { CallContext } from '../embedding/call-context.js';
 import type { Embedder } from '../embedding/embedder.js';
 import type { InputPart } from '../inputs/part.js';
 import { mapConcurrent } from '../lib/async/map-concurrent.js';
+import type { DecodedMedia } from '../media/decode.js';
+import { differenceHash } from '../media/difference-hash.js';
 import type { KeptOriginal, Source } from '../store/originals/blob-store.js';
-import type { Item, VectorStore } from '../store/vector-store.js';
+import type { Item, Metadata, VectorStore } from '../store/vector-store.js';
+import type { Thumbnails } from './files/thumbnails.js';
 import type { ItemResolver, NewItem } from './new-item.js';
 
 /** The model that embeds items, and the store that takes them. */
@@ -21,6 +24,8 @@ export interface PutOptions {
   resolver: ItemResolver;
   /** Items that are opened and embedded at the same time. */
   concurrency: number;
+  /** Keeps small pictures of files that will not be there later. */
+  thumbnails?: Thumbnails | undefined;
 }
 
 interface Prepared {
@@ -38,10 +43,12 @@ interface Prepared {
 export async function putItems(
   target: PutTarget,
   items: readonly NewItem[],
-  { resolver, concurrency }: PutOptions,
+  { resolver, concurrency, thumbnails }: PutOptions,
   context: CallContext,
 ): Promise<(Item | Problem)[]> {
-  const prepared = await mapConcurrent(items, concurrency, (item) => prepare(item, target, resolver, context));
+  const prepared = await mapConcurrent(items, concurrency, (item) =>
+    prepare(item, target, { resolver, thumbnails }, context),
+  );
   const ready = prepared.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
   let stored: (Item | Problem)[] = [];
   try {
@@ -60,7 +67,7 @@ export async function putItems(
 async function prepare(
   newItem: NewItem,
   { embedder, store, dim }: PutTarget,
-  resolver: ItemResolver,
+  { resolver, thumbnails }: Pick<PutOptions, 'resolver' | 'thumbnails'>,
   context: CallContext,
 ): Promise<Prepared> {
   const { id } = newItem;
@@ -69,15 +76,36 @@ async function prepare(
     const { embedding, modality } = content;
     return { item: { id, metadata, modality, vector: toUnitVector(embedding, dim) }, kept: undefined };
   }
-  const kept = await store.originals?.keep(content.parts.map(toSource));
+  // What lies below a media root stays there, and is not copied.
+  const isKept = !content.parts.some((part) => 'upload' in part && part.origin !== undefined);
+  const kept = isKept ? await store.originals?.keep(content.parts.map(toSource)) : undefined;
   try {
-    const { vector, modality } = await embedder.embed(content.parts, context);
+    const seen: { media?: DecodedMedia } = {};
+    const onDecoded = (media: DecodedMedia) => {
+      seen.media = media;
+    };
+    const [upload] = uploadsOf(content.parts);
+    const isPicture = resolver.describes && upload !== undefined && content.parts.length === 1;
+    const isGone = isPicture && isKept && kept === undefined;
+    const [{ vector, modality }] = await Promise.all([
+      embedder.embed(content.parts, isPicture ? { ...context, onDecoded } : context),
+      isGone ? thumbnails?.keep(upload) : undefined,
+    ]);
+    const { media } = seen;
     const original = kept === undefined ? {} : { original: kept.original };
-    return { item: { id, metadata, modality, vector, ...original }, kept };
+    const described = media === undefined ? metadata : { ...lookOf(media), ...metadata };
+    return { item: { id, metadata: described, modality, vector, ...original }, kept };
   } catch (error) {
     await kept?.rollBack();
     throw error;
   }
+}
+
+const uploadsOf = (parts: readonly InputPart[]) => parts.flatMap((part) => ('upload' in part ? [part.upload] : []));
+
+/** What copies of a photo have in common. */
+function lookOf({ modality, frames: [frame] }: DecodedMedia): Metadata {
+  return modality === 'image' && frame !== undefined ? { perceptual_hash: differenceHash(frame) } : {};
 }
 
 function toSource(part: InputPart): Source {

@@ -2,6 +2,7 @@ import { clientClosed, Problem } from '../common/errors.js';
 import type { Frame, FrameSampling, FrameShape } from './frame.js';
 import { decodeAnimation } from './image/animation.js';
 import { decodeImage, type ImageInfo, inspectImage } from './image/image.js';
+import { rawPreview } from './image/raw/raw-preview.js';
 import { imageSemaphore, THREAD_WEIGHT } from './image/sharp.js';
 import type { MediaLimits } from './limits.js';
 import type { ImageUpload, Upload } from './upload.js';
@@ -45,13 +46,14 @@ export async function decodeMedia(upload: Upload, options: DecodeOptions): Promi
 /** A still or an animation: the first bytes of a GIF or WebP do not tell which. */
 async function decodeImageFile(upload: ImageUpload, options: DecodeOptions): Promise<DecodedMedia> {
   const { as, image, video, limits, signal } = options;
-  const info = await inspectImage(upload, limits);
+  const source = upload.format === 'raw' ? rawPreview(upload.bytes) : upload;
+  const info = await inspectImage(source, limits);
   const isAnimated = info.delaysMs.length > 1;
   if (as === 'video' && !isAnimated) throw wrongModality(`a still image (${upload.format})`, 'a video', 'image');
   const work = async (): Promise<DecodedMedia> =>
     as === 'image' || !isAnimated
-      ? { modality: 'image', frames: [await decodeImage(upload, info, image, limits)] }
-      : { modality: 'video', frames: await decodeAnimation(upload, info, { sampling: video, limits, signal }) };
+      ? { modality: 'image', frames: [await decodeImage(source, info, image, limits, signal)] }
+      : { modality: 'video', frames: await decodeAnimation(source, info, { sampling: video, limits, signal }) };
   return imageSemaphore.use(work, { weight: weightOf(info, limits), signal });
 }
 

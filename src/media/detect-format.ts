@@ -18,11 +18,20 @@ const SIGNATURES: readonly (readonly [signature: string, detected: Detected])[] 
   ['\x89PNG\r\n\x1a\n', image('png')],
   ['GIF87a', image('gif')],
   ['GIF89a', image('gif')],
+  ['FUJIFILMCCD-RAW', image('raw')],
+  ['II*\0????CR', image('raw')],
+  ['IIRO', image('raw')],
+  ['IIRS', image('raw')],
+  ['MMOR', image('raw')],
+  ['IIU\0', image('raw')],
   ['II*\0', image('tiff')],
   ['MM\0*', image('tiff')],
   ['II+\0', image('tiff')],
   ['MM\0+', image('tiff')],
   ['RIFF????WEBP', image('webp')],
+  ['\xff\x0a', image('jxl')],
+  ['\0\0\0\x0cJXL \r\n\x87\n', image('jxl')],
+  ['BM????\0\0\0\0', image('bmp')],
   ['RIFF????AVI ', video('avi')],
   ['\0\0\x01\xba', video('mpeg')],
   ['\x30\x26\xb2\x75\x8e\x66\xcf\x11', video('asf')],
@@ -33,7 +42,8 @@ const startsWith = (text: string, signature: string) =>
   [...signature].every((char, position) => char === '?' || char === text[position]);
 
 /**
- * Recognises a file's format by its magic bytes, never by its name or its content type.
+ * Recognises a file's format by its magic bytes, never by its name or its content type. Of raw files some are TIFF by
+ * these; their directories tell (`isRawTiff`).
  *
  * @param head the file's first {@link HEAD_BYTES} bytes, or the whole file when it is shorter
  * @returns undefined for formats that the service does not read
@@ -84,6 +94,7 @@ function detectIsoMedia(start: string): Detected | undefined {
   // The generic major brand (mif1) says only "HEIF"; the codec's brand is among the compatible ones.
   if (HEIC_BRANDS.test(major) || AVIF_BRANDS.test(major))
     return image([major, ...compatible].some((brand) => AVIF_BRANDS.test(brand)) ? 'avif' : 'heic');
+  if (major === 'crx ') return image('raw');
   if (major === 'qt  ') return video('mov');
   return [major, ...compatible].some((brand) => MP4_BRANDS.test(brand)) ? video('mp4') : undefined;
 }
@@ -106,9 +117,6 @@ const REFUSED: readonly (readonly [signature: string, name: string])[] = [
   ['BZh', 'an archive'],
   ['\xfd7zXZ', 'an archive'],
   ['\x28\xb5\x2f\xfd', 'an archive'],
-  ['BM????\0\0\0\0', 'a BMP image'],
-  ['\xff\x0a', 'a JPEG XL image'],
-  ['\0\0\0\x0cJXL ', 'a JPEG XL image'],
   ['\0\0\0\x0cjP  ', 'a JPEG 2000 image'],
   ['\0\0\x01\0', 'an icon file'],
   ['ID3', 'an audio file'],

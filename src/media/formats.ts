@@ -7,10 +7,10 @@
 interface ImageFormatInfo {
   /** Name in messages. */
   label: string;
-  /** Name that sharp's metadata reports. */
-  sharpFormat: string;
+  /** Name that sharp's metadata reports; undefined for formats that sharp does not read. */
+  sharpFormat: string | undefined;
   /** Class of libvips' loader, without its prefix `VipsForeignLoad`. */
-  vipsLoader: string;
+  vipsLoader: string | undefined;
   /** File name extensions, lower case, without the dot. */
   extensions: readonly string[];
   /** What a file with several pages is: an animation, a document, or an image of which only the first page counts. */
@@ -31,6 +31,16 @@ export const IMAGE_FORMATS = {
   avif: { label: 'AVIF', sharpFormat: 'heif', vipsLoader: 'Heif', extensions: ['avif'], pages: 'single' },
   heic: { label: 'HEIC', sharpFormat: 'heif', vipsLoader: 'Heif', extensions: ['heic', 'heif'], pages: 'single' },
   gif: { label: 'GIF', sharpFormat: 'gif', vipsLoader: 'Nsgif', extensions: ['gif'], pages: 'animation' },
+  jxl: { label: 'JPEG XL', sharpFormat: undefined, vipsLoader: undefined, extensions: ['jxl'], pages: 'single' },
+  bmp: { label: 'BMP', sharpFormat: undefined, vipsLoader: undefined, extensions: ['bmp', 'dib'], pages: 'single' },
+  raw: {
+    label: 'raw',
+    // The JPEG that is in it.
+    sharpFormat: 'jpeg',
+    vipsLoader: undefined,
+    extensions: ['dng', 'cr2', 'cr3', 'nef', 'nrw', 'arw', 'sr2', 'orf', 'raf', 'rw2', 'pef', 'srw'],
+    pages: 'single',
+  },
   tiff: { label: 'TIFF', sharpFormat: 'tiff', vipsLoader: 'Tiff', extensions: ['tif', 'tiff'], pages: 'document' },
 } as const satisfies Record<string, ImageFormatInfo>;
 
@@ -81,3 +91,30 @@ function alternatives(formats: readonly { label: string }[]): string {
   const labels = formats.map(({ label }) => label);
   return `${labels.slice(0, -1).join(', ')} or ${labels.at(-1)}`;
 }
+
+/** Media types by which a file is answered; browsers show those they know. */
+const MIME: Record<ImageFormat | VideoFormat, string> = {
+  jpeg: 'image/jpeg',
+  png: 'image/png',
+  webp: 'image/webp',
+  avif: 'image/avif',
+  heic: 'image/heic',
+  gif: 'image/gif',
+  jxl: 'image/jxl',
+  bmp: 'image/bmp',
+  tiff: 'image/tiff',
+  mp4: 'video/mp4',
+  mov: 'video/quicktime',
+  webm: 'video/webm',
+  mkv: 'video/x-matroska',
+  avi: 'video/x-msvideo',
+  mpegts: 'video/mp2t',
+  mpeg: 'video/mpeg',
+  asf: 'video/x-ms-wmv',
+  flv: 'video/x-flv',
+  ogg: 'video/ogg',
+  // Each maker has its own; none is shown by browsers.
+  raw: 'application/octet-stream',
+};
+
+export const mimeOf = (format: ImageFormat | VideoFormat): string => MIME[format];

@@ -20,3 +20,16 @@ export function mediaLimits(
     timeoutMs: config.MAX_DECODE_SECONDS * 1000,
   };
 }
+
+/** The limits on files that lie below a media root: whoever runs the service put them there, and films are long. */
+export function rootMediaLimits(
+  config: Parameters<typeof mediaLimits>[0] & Pick<Config, 'MAX_STORED_SECONDS'>,
+): MediaLimits {
+  const limits = mediaLimits(config);
+  const { MAX_STORED_SECONDS } = config;
+  const times = Math.max(1, MAX_STORED_SECONDS / limits.maxVideoSeconds);
+  return { ...limits, maxVideoSeconds: MAX_STORED_SECONDS, timeoutMs: Math.min(times, MOST_TIMES) * limits.timeoutMs };
+}
+
+/** A long video is not decoded whole; this many times as long as one that was sent is more than its samples take. */
+const MOST_TIMES = 10;

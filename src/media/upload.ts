@@ -6,6 +6,7 @@ import { clientClosed, Problem } from '../common/errors.js';
 import { BufferPool } from '../lib/buffer-pool.js';
 import { type Detected, describeRefused, detect, HEAD_BYTES } from './detect-format.js';
 import { acceptedFormats, type ImageFormat, type VideoFormat } from './formats.js';
+import { isRawTiff } from './image/raw/raw-preview.js';
 
 interface Received {
   /** Bytes received. */
@@ -24,11 +25,13 @@ export interface ImageUpload extends Received {
   bytes: Uint8Array;
 }
 
-/** A video, in a temporary file: ffmpeg must be able to seek in it. */
+/** A video, in a temporary file or where it lies: ffmpeg must be able to seek in it. */
 export interface VideoUpload extends Received {
   modality: 'video';
   format: VideoFormat;
   path: string;
+  /** Whether it lies below a media root: it may be longer than what is sent. */
+  isInPlace?: boolean;
 }
 
 /** A file a client sent, whole and of a format the service reads; whether it can be decoded is not yet known. */
@@ -41,7 +44,7 @@ export interface ReceiveOptions {
   /** Folder for temporary files; made when missing. */
   folder: string;
   /** Aborted when the client has disconnected: what was received so far is thrown away. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** A client that only announces a large file holds no more than this. */
@@ -80,8 +83,72 @@ export async function clearSpool(folder: string): Promise<void> {
   await Promise.allSettled(leftovers.map((name) => rm(path.join(folder, name), { force: true })));
 }
 
+export interface InPlaceOptions {
+  /** Most bytes of an image, which is read into memory. */
+  maxImageBytes: number;
+  /** Most bytes of a video, which stays where it is. */
+  maxVideoBytes: number;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Takes a file of this machine as if it had been sent: an image is read, a video is left where it lies.
+ *
+ * @throws Problem empty_body, unsupported_media, too_large, client_closed
+ */
+export async function takeInPlace(
+  file: { path: string; bytes: number },
+  { maxImageBytes, maxVideoBytes, signal }: InPlaceOptions,
+): Promise<Upload> {
+  const handle = await open(file.path, 'r');
+  try {
+    const head = Buffer.alloc(Math.min(HEAD_BYTES, file.bytes));
+    await handle.read(head, 0, head.length, 0);
+    if (head.length === 0) throw new Problem('empty_body', 'The file is empty.');
+    const detected = detect(head);
+    if (detected === undefined) throw unsupported(head);
+    const maxBytes = detected.modality === 'image' ? maxImageBytes : maxVideoBytes;
+    if (file.bytes > maxBytes) throw tooLarge(maxBytes);
+    if (detected.modality === 'image') {
+      const stream = handle.createReadStream({ start: 0, autoClose: false });
+      return await keepInMemory(detected, Buffer.alloc(0), countedChunks(stream, { maxBytes, signal }), file.bytes);
+    }
+    const sha256 = await contentKey(handle, file.bytes, signal);
+    return { ...detected, path: file.path, size: file.bytes, sha256, isInPlace: true, dispose: async () => {} };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Of a longer video only parts count for its key: to read 20 GB takes a disk minutes. */
+const WHOLE_KEY_BYTES = 256e6;
+const PART_BYTES = 16e6;
+
+/** SHA-256 of a file; of a long one, of its length, beginning, middle and end. */
+async function contentKey(handle: FileHandle, bytes: number, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createHash('sha256');
+  const isWhole = bytes <= WHOLE_KEY_BYTES;
+  if (!isWhole) hash.update(`${bytes} `);
+  const parts = isWhole
+    ? [[0, bytes]]
+    : [0, (bytes - PART_BYTES) / 2, bytes - PART_BYTES].map((at) => [Math.floor(at), PART_BYTES]);
+  const buffer = Buffer.alloc(1e6);
+  for (const [start = 0, length = 0] of parts)
+    for (let done = 0; done < length; ) {
+      if (signal?.aborted) throw clientClosed();
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, length - done), start + done);
+      if (bytesRead === 0) break;
+      hash.update(buffer.subarray(0, bytesRead));
+      done += bytesRead;
+    }
+  return hash.digest('hex');
+}
+
 /** The stream's chunks, until it ends, is too long, or its client is gone. */
-async function* countedChunks(stream: Readable, { maxBytes, signal }: ReceiveOptions): AsyncGenerator<Buffer> {
+async function* countedChunks(
+  stream: Readable,
+  { maxBytes, signal }: Pick<ReceiveOptions, 'maxBytes' | 'signal'>,
+): AsyncGenerator<Buffer> {
   const onAbort = () => stream.destroy(clientClosed());
   if (signal?.aborted) throw clientClosed();
   signal?.addEventListener('abort', onAbort, { once: true });
@@ -153,7 +220,9 @@ async function keepInMemory(
     await dispose();
     throw error;
   }
-  return { ...detected, bytes: buffer.subarray(0, size), size, sha256: hash.digest('hex'), dispose };
+  const bytes = buffer.subarray(0, size);
+  const format = detected.format === 'tiff' && isRawTiff(bytes) ? 'raw' : detected.format;
+  return { modality: 'image', format, bytes, size, sha256: hash.digest('hex'), dispose };
 }
 
 /** Four times what is needed, but not more than is still expected. */

@@ -105,6 +105,11 @@ export class Rollout implements RoutingState {
     return { model: dualWriter.model, shadow, trafficPercent: pairing.share, shadowPercent: pairing.shadow };
   }
 
+  /** Whether two models are kept in sync. */
+  get isActive(): boolean {
+    return this.pair !== undefined;
+  }
+
   /** Runs a write of `model`, with the dual writer that must apply it to the second index, if any. Waits while roles change. */
   async write<Result>(
     model: ServedModel,

@@ -78,13 +78,17 @@ function compileClause<Subject>(
       const any = compileList(value, path, depth, compiling);
       return (subject) => any.some((matches) => matches(subject));
     }
+    case '$geo': {
+      const inside = compileBox(value, path).map(([field, test]) => compiling.bindField(field, test));
+      return (subject) => inside.every((matches) => matches(subject));
+    }
     case '$not': {
       const inner = compileObject(value, path, depth + 1, compiling);
       return (subject) => !inner(subject);
     }
   }
   if (key.startsWith('$'))
-    throw wrong(path, 'is not an operator here; $and, $or and $not are allowed in place of a field');
+    throw wrong(path, 'is not an operator here; $and, $or, $not and $geo are allowed in place of a field');
   return compiling.bindField(key, compileTest(value, path, compiling));
 }
 
@@ -143,6 +147,31 @@ const not =
   (test: Test): Test =>
   (value) =>
     !test(value);
+
+/** The sides of a box on the globe, in degrees, and the field that each bounds. */
+const SIDES = { south: 90, north: 90, west: 180, east: 180 } as const;
+
+/** A box: between two parallels, and between two meridians, eastwards from `west` to `east`. */
+function compileBox(value: unknown, path: string): [field: string, test: Test][] {
+  if (!isObject(value)) throw wrong(path, 'must be an object with south, west, north and east, in degrees');
+  for (const [side, most] of Object.entries(SIDES))
+    if (!(isNumber(value[side]) && Math.abs(value[side] as number) <= most))
+      throw wrong(`${path}.${side}`, `must be a number of degrees between -${most} and ${most}`);
+  const unknown = Object.keys(value).find((key) => !(key in SIDES));
+  if (unknown !== undefined) throw wrong(`${path}.${unknown}`, 'is not a side; there are south, west, north and east');
+  const { south, north, west, east } = value as Record<keyof typeof SIDES, number>;
+  if (south > north) throw wrong(path, 'has its south side north of its north side');
+  const isEast = (degrees: number) => degrees >= west;
+  const isWest = (degrees: number) => degrees <= east;
+  return [
+    ['latitude', (found) => isNumber(found) && found >= south && found <= north],
+    // A box may lie across the 180th meridian.
+    [
+      'longitude',
+      (found) => isNumber(found) && (west <= east ? isEast(found) && isWest(found) : isEast(found) || isWest(found)),
+    ],
+  ];
+}
 
 function ordered(operand: unknown, path: string, holds: (a: number | string, b: number | string) => boolean): Test {
   if (typeof operand !== 'string' && !isNumber(operand)) throw wrong(path, 'must be a number or a string');

@@ -19,6 +19,7 @@ export interface SearchOptions {
 /**
  * A metadata filter in the style of Chroma's `where`:
  * `{"colour": "red"}`, `{"year": {"$gte": 2020, "$lt": 2024}}`, `{"tag": {"$in": ["a", "b"]}}`,
+ * `{"$geo": {"south": 38, "west": -10, "north": 39, "east": -9}}`,
  * `{"caption": {"$exists": true}}`, `{"$and": [...]}`, `{"$or": [...]}`, `{"$not": {...}}`.
  * Several fields in one object must all match.
  */

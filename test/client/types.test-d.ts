@@ -5,6 +5,7 @@ import type { Limits, ModalityName, RoleName } from '../../src/http/schemas/comm
 import type { Embedded, EmbeddedMany, TextBody } from '../../src/http/schemas/embed.js';
 import type { Health } from '../../src/http/schemas/health.js';
 import type { Input, Part } from '../../src/http/schemas/input.js';
+import type { DuplicatePage } from '../../src/http/schemas/item-files.js';
 import type {
   DeleteBody,
   DeletedCount,
@@ -15,6 +16,7 @@ import type {
   StoredItem,
   StoredItems,
 } from '../../src/http/schemas/items.js';
+import type { JobBody, JobDocument } from '../../src/http/schemas/jobs.js';
 import type { Results, RetrieveBody, ScoredItem, WeightedTerm } from '../../src/http/schemas/retrieve.js';
 
 /**
@@ -55,6 +57,9 @@ prove<Equal<client.Item, Static<typeof StoredItem>>>();
 prove<Equal<client.ItemPage, Static<typeof ItemPage>>>();
 prove<Equal<client.Deletion, Static<typeof DeleteBody>>>();
 prove<Equal<client.Deleted, Static<typeof DeletedCount>>>();
+prove<Equal<client.Duplicates, Static<typeof DuplicatePage>>>();
+prove<Equal<client.Job, Static<typeof JobDocument>>>();
+prove<Equal<client.NewJob, Defaulted<Static<typeof JobBody>, 'prune' | 'all' | 'dry_run'>>>();
 prove<Equal<client.Limits, Static<typeof Limits>>>();
 prove<Equal<client.Health, Static<typeof Health>>>();
 prove<Equal<client.ProblemCode, ProblemCode>>();

@@ -9,6 +9,9 @@ import { promisify } from 'node:util';
 import { crc32, deflateSync } from 'node:zlib';
 import sharp, { type Sharp } from 'sharp';
 import type { ProblemCode } from '../../src/common/errors.js';
+import { SENSOR, sensorValues, tiff } from '../archive/raw-file.js';
+import { heicFrom } from '../media/image/heic.js';
+import { HALVES_JXL } from '../media/image/jxl.js';
 
 export interface CorpusFile {
   name: string;
@@ -47,6 +50,27 @@ export async function realFiles(ffmpegPath: string, folder: string): Promise<Cor
     image('plain.avif', (image) => image.avif({ effort: 0 })),
     image('lzw.tiff', (image) => image.tiff({ compression: 'lzw' })),
     image('tiled.tiff', (image) => image.tiff({ compression: 'jpeg', tile: true })),
+    async () => ({
+      name: 'plain.bmp',
+      bytes: await encode(ffmpegPath, folder, 'plain.bmp', 'testsrc=s=96x64:r=10:d=0.1', '-pix_fmt', 'bgr24'),
+    }),
+    async () => ({
+      name: 'palette.bmp',
+      bytes: await encode(ffmpegPath, folder, 'palette.bmp', 'testsrc=s=96x64:r=10:d=0.1', '-pix_fmt', 'pal8'),
+    }),
+    async () => ({ name: 'plain.jxl', bytes: HALVES_JXL }),
+    async () => {
+      const hevc = ['-frames:v', '1', '-c:v', 'libx265', '-x265-params', 'log-level=0', '-tag:v', 'hvc1'];
+      const frame = await encode(ffmpegPath, folder, 'one.mp4', 'testsrc=s=128x96:r=10:d=0.1', ...hevc);
+      return { name: 'phone.heic', bytes: heicFrom(frame, 128, 96) };
+    },
+    async () => {
+      const preview = await testImage().resize(240, 160).jpeg().toBuffer();
+      return {
+        name: 'camera.nef',
+        bytes: tiff('II*\0', [[0x112, 3, 6]], SENSOR, preview, sensorValues().subarray(0, 4000)),
+      };
+    },
     image('still.gif', (image) => image.gif()),
     async () => ({
       name: 'animated.gif',

@@ -9,6 +9,7 @@ import { Readable } from 'node:stream';
 import { Problem } from '../../src/common/errors.js';
 import { type DecodedMedia, decodeMedia } from '../../src/media/decode.js';
 import type { FrameSampling } from '../../src/media/frame.js';
+import { foreignDecoder } from '../../src/media/image/foreign/foreign-decoder.js';
 import type { MediaLimits } from '../../src/media/limits.js';
 import { receive } from '../../src/media/upload.js';
 import { Ffmpeg } from '../../src/media/video/ffmpeg.js';
@@ -51,9 +52,11 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     const decode = (bytes: Buffer) => decodeBytes(bytes, spool, ffmpeg);
     // A warm-up loads every library and fills every pool, so that what grows afterwards is a leak.
     await runCases(corpus, decode, { ...options, cases: options.cases / 5, seed: options.seed + 1 }, newReport());
+    await foreignDecoder.close();
     const before = await resources(spool);
     const report = { ...newReport(), startRssBytes: before.rssBytes };
     await runCases(corpus, decode, options, report);
+    await foreignDecoder.close();
     const after = await resources(spool);
     report.leftovers = {
       processes: after.processes - before.processes,

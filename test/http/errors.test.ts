@@ -143,7 +143,6 @@ describe('errors of the framework', () => {
 describe('the error for an invalid field', () => {
   it.each([
     ['/embed/text', { text: 5 }, 'body.text must be string or array; received a number.'],
-    ['/embed/text', { text: ['a', null] }, 'body.text.1 must be string; received null.'],
     ['/embed/text', {}, 'The body needs text.'],
     ['/retrieve', { text: 'a', top_k: '5' }, 'body.top_k must be integer; received a string.'],
     [

@@ -20,7 +20,7 @@ let server: TestServer;
 let document: Document;
 
 beforeAll(async () => {
-  server = await startServer();
+  server = await startServer({ MEDIA_ROOTS: 'photos=samples/photos' });
   document = (await (await fetch(`${server.url}/openapi.json`)).json()) as Document;
 });
 afterAll(() => server.close());
@@ -63,10 +63,17 @@ describe('the OpenAPI document', () => {
       'delete /items',
       'delete /items/{id}',
       'get /admin/rollout',
+      'get /duplicates',
       'get /export',
       'get /health',
       'get /items',
       'get /items/{id}',
+      'get /items/{id}/media',
+      'get /items/{id}/similar',
+      'get /items/{id}/thumbnail',
+      'get /jobs',
+      'get /jobs/{id}',
+      'get /jobs/{id}/refused',
       'get /livez',
       'get /metrics',
       'get /readyz',
@@ -82,6 +89,10 @@ describe('the OpenAPI document', () => {
       'post /embed/text',
       'post /embed/video',
       'post /items',
+      'post /jobs',
+      'post /jobs/{id}/cancel',
+      'post /jobs/{id}/pause',
+      'post /jobs/{id}/resume',
       'post /retrieve',
       'post /v1/embeddings',
     ]);

@@ -4,7 +4,7 @@ import { acceptedFormats, MEDIA_EXTENSIONS } from '../../src/media/formats.js';
 describe('the table of formats', () => {
   it('gives the sentence of the accepted formats', () => {
     expect(acceptedFormats()).toBe(
-      'a JPEG, PNG, WebP, AVIF, HEIC, GIF or TIFF image, or an MP4, MOV, WebM, MKV, AVI, MPEG-TS, MPEG, Windows Media, Flash or Ogg video',
+      'a JPEG, PNG, WebP, AVIF, HEIC, GIF, JPEG XL, BMP, raw or TIFF image, or an MP4, MOV, WebM, MKV, AVI, MPEG-TS, MPEG, Windows Media, Flash or Ogg video',
     );
   });
 

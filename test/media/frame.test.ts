@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { fitToShape } from '../../src/media/image/image.js';
+import { fitToShape } from '../../src/media/image/fit.js';
 
 describe('the size at which an image is decoded', () => {
   it('is made of whole patches for a model that takes patches', () => {

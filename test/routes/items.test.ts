@@ -38,7 +38,7 @@ describe('items', () => {
       }),
     ];
     expect(replies.map(({ status }) => status)).toEqual([201, 201, 201, 201]);
-    expect(await get('/items/image')).toEqual({
+    expect(await get('/items/image')).toMatchObject({
       id: 'image',
       modal_type: 'image',
       metadata: { filename: 'red.jpg', album: 'summer' },

@@ -11,7 +11,11 @@ const CAR: Metadata = {
   exif: { make: 'Leica', lens: { mm: 35 } },
   'a.b': 'literal',
   a: { b: 'nested' },
+  latitude: 38.7,
+  longitude: -9.1,
 };
+
+const LISBON = { south: 38.6, west: -9.3, north: 38.9, east: -9 };
 
 describe('a filter matches', () => {
   const cases: [Filter, boolean][] = [
@@ -57,6 +61,14 @@ describe('a filter matches', () => {
     [{ $not: { colour: 'blue' } }, true],
     [{ $not: { $or: [{ colour: 'red' }] } }, false],
     [{ $or: [{ colour: 'blue' }], year: 2021 }, false],
+    [{ $geo: LISBON }, true],
+    [{ $geo: { ...LISBON, north: 38.65 } }, false],
+    [{ $geo: { ...LISBON, east: -9.2 } }, false],
+    // Eastwards from 170 to -9: across the 180th meridian.
+    [{ $geo: { ...LISBON, west: 170, east: -9 } }, true],
+    [{ $geo: { ...LISBON, west: 170, east: -170 } }, false],
+    [{ $not: { $geo: LISBON } }, false],
+    [{ $geo: LISBON, colour: 'blue' }, false],
   ];
   it.each(cases)('%j: %j', (filter, expected) => {
     expect(compileFilter(filter)(CAR)).toBe(expected);

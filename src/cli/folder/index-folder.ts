@@ -1,142 +1,99 @@
-import { openAsBlob } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { watch } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
-import { type Connection, formOf, health, putItems, ServiceError } from '../../client/index.js';
+import type { Connection } from '../../client/index.js';
 import { connectionOf } from '../connection.js';
-import { ProgressBar } from '../progress-bar.js';
-import { type FoundFile, findFiles, reasonOf } from './find-files.js';
+import { jobFor, waitFor } from './by-job.js';
+import { CAPTIONS, indexByUpload } from './by-upload.js';
+import { countsOf, documentOf, type IndexReport, summaryOf } from './report.js';
 
-/** Metadata of the files of a folder: JSON Lines, each with the path of its `file`. */
-const CAPTIONS = 'captions.jsonl';
-/** Enough to keep decoding and inference both busy. */
-const CONCURRENCY = 4;
-/** Most files of one request: their items share one write. */
-const GROUP_FILES = 16;
-const GROUP_BYTES = 8_000_000;
-
-interface Refused {
-  file: string;
-  reason: string;
+interface Options {
+  prune: boolean;
+  all: boolean;
+  dryRun: boolean;
+  watch: boolean;
+  detach: boolean;
+  json: boolean;
 }
 
-interface FolderResult {
-  stored: number;
-  /** Files that cannot be read, or that the service refused, with the reason. */
-  refused: Refused[];
-  /** How many files of other kinds there are, by extension. */
-  others: Map<string, number>;
-}
+/** After a change, others follow: a copy of many files is indexed once it has paused this long. */
+const QUIET_MS = 2000;
 
 export const command = new Command('index')
-  .description('store every image and video of a folder and its subfolders; indexing again replaces them')
-  .argument('<folder>', `the folder, or one file; metadata of files are read from its ${CAPTIONS}, where there is one`)
-  .action(async (folder: string, _options: object, self: Command) => {
-    const { stored, refused, others } = await indexFolder(connectionOf(self), folder);
-    for (const { file, reason } of refused) console.error(`refused ${file}: ${reason}`);
-    if (others.size > 0) console.error(`passed over files of other kinds: ${countsOf(others)}`);
-    console.log(`${stored} stored, ${refused.length} refused`);
-    if (refused.length > 0) process.exitCode = 1;
+  .description(
+    'store the images and videos of a folder and its subfolders; indexing again reads only what has changed. A folder that the service sees (MEDIA_ROOTS) is read by the service itself, any other is sent to it',
+  )
+  .argument(
+    '<folder>',
+    `the folder, or one file, or a media root of the service (photos/2019); metadata of files that are sent are read from ${CAPTIONS} in the folder, where there is one`,
+  )
+  .option('--prune', 'remove the items whose file is gone; of a folder that the service sees', false)
+  .option('--all', 'store files again that have not changed, for the candidate of a rollout', false)
+  .option('--dry-run', 'say what would be done, and do nothing', false)
+  .option('--watch', 'go on, and index again when something in the folder changes', false)
+  .option('--detach', 'do not wait for a folder that the service sees: print the id of its job', false)
+  .option('--json', 'print the result as JSON', false)
+  .action(async (folder: string, options: Options, self: Command) => {
+    const to = connectionOf(self);
+    await index(to, folder, options);
+    if (options.watch) await watchAndIndex(to, folder, options);
   });
 
-const countsOf = (others: ReadonlyMap<string, number>): string =>
-  [...others]
-    .sort(([, a], [, b]) => b - a)
-    .map(([extension, count]) => `${count} ${extension}`)
-    .join(', ');
-
-/** Stores the images and videos of a folder. The id of an item is its path within the folder. */
-async function indexFolder(to: Connection, folder: string): Promise<FolderResult> {
-  const { files, unreadable, others } = await findFiles(folder);
-  others.delete(path.extname(CAPTIONS));
-  if (files.length + unreadable.length === 0) throw new Error(`There are no images or videos in ${folder}.`);
-  const captions = await readCaptions(folder);
-  const { upload_bytes: mostBytes } = (await health(to)).limits;
-  const isTooLarge = ({ bytes }: FoundFile) => bytes > mostBytes;
-  const tooLarge = files.filter(isTooLarge).map(({ name, bytes }) => ({
-    file: name,
-    reason: `it has ${Math.ceil(bytes / 1e6)} MB; this service takes at most ${mostBytes / 1e6} MB (MAX_UPLOAD_MB)`,
-  }));
-  const result: FolderResult = { stored: 0, refused: [...unreadable, ...tooLarge], others };
-  const taken = files.filter((file) => !isTooLarge(file));
-  const bar = new ProgressBar('indexing', taken.length);
-  const queue = groups(taken);
-  const work = async () => {
-    for (let group = queue.shift(); group !== undefined; group = queue.shift()) {
-      const refused = await store(to, group, captions);
-      result.stored += group.length - refused.length;
-      result.refused.push(...refused);
-      bar.advance(group.length);
-    }
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, work));
-  return result;
-}
-
-async function readCaptions(folder: string): Promise<Map<string, object>> {
-  const text = await readFile(path.join(folder, CAPTIONS), 'utf8').catch(() => '');
-  // Editors of Windows begin a file with a byte order mark.
-  const lines = text.replace(/^\ufeff/, '').split('\n');
-  const captions = new Map<string, object>();
-  lines.forEach((line, i) => {
-    if (line.trim() === '') return;
-    try {
-      const { file, modal_type: _, ...metadata } = JSON.parse(line) as { file: string; modal_type?: string };
-      captions.set(file, metadata);
-    } catch (cause) {
-      throw new Error(`Line ${i + 1} of ${CAPTIONS} is not a JSON object.`, { cause });
-    }
-  });
-  return captions;
-}
-
-/** The files in groups for one request each; a large file is a group of its own. */
-function groups(files: readonly FoundFile[]): FoundFile[][] {
-  const grouped: FoundFile[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const file of files) {
-    bytes += file.bytes;
-    const last = grouped.at(-1);
-    if (last !== undefined && last.length < GROUP_FILES && bytes <= GROUP_BYTES) last.push(file);
-    else {
-      grouped.push([file]);
-      bytes = file.bytes;
-    }
+async function index(to: Connection, folder: string, options: Options): Promise<void> {
+  const report = await run(to, folder, options);
+  if (report === undefined) return;
+  if (options.json) console.log(JSON.stringify(documentOf(report)));
+  else {
+    for (const { file, reason } of report.refused) console.error(`refused ${file}: ${reason}`);
+    if (report.others.size > 0) console.error(`passed over files of other kinds: ${countsOf(report.others)}`);
+    console.log(summaryOf(report, { isDryRun: options.dryRun }));
   }
-  return grouped;
+  process.exitCode = report.refused.length > 0 ? 1 : 0;
 }
 
-/** @returns the files that cannot be read or that the service refused, and why */
-async function store(
+/** @returns undefined where nobody waits for the result */
+async function run(
   to: Connection,
-  files: readonly FoundFile[],
-  captions: ReadonlyMap<string, object>,
-): Promise<Refused[]> {
-  const refused: Refused[] = [];
-  const sent: { file: FoundFile; content: File }[] = [];
-  for (const file of files) {
-    try {
-      // Read while it is sent, so that its size does not matter.
-      sent.push({ file, content: new File([await openAsBlob(file.path)], path.basename(file.name)) });
-    } catch (error) {
-      refused.push({ file: file.name, reason: reasonOf(error) });
-    }
+  folder: string,
+  { prune, all, dryRun, detach }: Options,
+): Promise<IndexReport | undefined> {
+  const local = await stat(folder).catch(() => undefined);
+  const jobOptions = { prune, isForAll: all, isDryRun: dryRun };
+  // One file is sent: a job is for a folder.
+  const isForJob = local === undefined || (local.isDirectory() && isOfThisMachine(to));
+  const asked = local === undefined ? folder : path.resolve(folder);
+  const job = isForJob ? await jobFor(to, asked, jobOptions) : undefined;
+  if (job !== undefined) {
+    if (!detach) return await waitFor(to, job);
+    console.log(job.id);
+    return undefined;
   }
-  if (sent.length === 0) return refused;
-  const items = sent.map(({ file: { name } }) => ({ id: name, metadata: { filename: name, ...captions.get(name) } }));
-  const contents = sent.map(({ content }) => content);
-  try {
-    const results = await putItems(to, formOf(contents, { items }));
-    results.forEach((one, i) => {
-      if ('error' in one) refused.push({ file: sent[i]?.file.name ?? '', reason: String(one.error.detail) });
+  if (local === undefined)
+    throw new Error(`There is no folder ${folder}, here or among the media roots of the service.`);
+  if (prune || detach) throw new Error('--prune and --detach need a folder that the service sees: see MEDIA_ROOTS.');
+  return await indexByUpload(to, folder, { isForAll: all, isDryRun: dryRun });
+}
+
+/** Whether a path on this machine means the same to the service. */
+const isOfThisMachine = ({ url }: Connection): boolean => /^(localhost|127\.|\[::1\])/.test(new URL(url).hostname);
+
+/** Indexes again after each change, until the program is ended. */
+async function watchAndIndex(to: Connection, folder: string, options: Options): Promise<never> {
+  const changes = watch(folder, { recursive: true });
+  console.error(`watching ${folder}; Ctrl-C ends it`);
+  let timer: NodeJS.Timeout | undefined;
+  let running = Promise.resolve();
+  const again = () => {
+    running = running
+      .then(() => index(to, folder, options))
+      // A service that is restarted answers again later.
+      .catch((error: unknown) => console.error(error instanceof Error ? error.message : error));
+  };
+  return await new Promise((_, reject) => {
+    changes.on('error', reject).on('change', () => {
+      clearTimeout(timer);
+      timer = setTimeout(again, QUIET_MS);
     });
-    return refused;
-  } catch (error) {
-    const [only, ...others] = sent.map(({ file }) => file);
-    // A request is refused as a whole when one file breaks a limit: sent alone, each file gets its own answer.
-    if (!(error instanceof ServiceError && error.problem.status < 500) || only === undefined) throw error;
-    if (others.length === 0) return [...refused, { file: only.name, reason: error.message }];
-    const alone = await Promise.all([only, ...others].map((file) => store(to, [file], captions)));
-    return [...refused, ...alone.flat()];
-  }
+  });
 }

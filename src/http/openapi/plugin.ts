@@ -56,6 +56,7 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
         { name: 'embed', description: 'Inputs to vectors.' },
         { name: 'search', description: 'The items nearest to an input.' },
         { name: 'items', description: 'Stored items.' },
+        { name: 'jobs', description: 'Work that no connection waits for.' },
         { name: 'openai', description: "OpenAI's embeddings API." },
         { name: 'rollout', description: 'Replaces one model by another, for the operator.' },
         { name: 'service', description: 'State and metrics.' },

@@ -61,7 +61,7 @@ export const Filter = Type.Unsafe<Record<string, unknown>>({
   additionalProperties: true,
   [BOUNDED]: true,
   description:
-    'Only items whose metadata match: {"colour": "red"}, {"year": {"$gte": 2020}}, {"tag": {"$in": ["a", "b"]}}, $ne, $nin, $exists, $and, $or, $not.',
+    'Only items whose metadata match: {"colour": "red"}, {"year": {"$gte": 2020}}, {"tag": {"$in": ["a", "b"]}}, {"$geo": {"south": 38, "west": -10, "north": 39, "east": -9}}, $ne, $nin, $exists, $and, $or, $not.',
 });
 
 export const Text = Type.String({ minLength: 1, maxLength: MAX_TEXT_CHARACTERS });

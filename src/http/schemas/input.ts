@@ -15,6 +15,13 @@ const ONE_PART = {
   text: Type.Optional(Text),
   image: Type.Optional(mediaUrl('An image')),
   video: Type.Optional(mediaUrl('A video')),
+  path: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 4096,
+      description: 'A file below a folder that MEDIA_ROOTS names: "photos/2019/a.jpg". Its content decides what it is.',
+    }),
+  ),
 };
 
 /** Text, an image or a video. */

@@ -15,6 +15,7 @@ import {
 } from './common.js';
 import { RED_SQUARE } from './examples.js';
 import { INPUT } from './input.js';
+import { JobDocument } from './jobs.js';
 
 export const StoredItem = Type.Object(
   {
@@ -65,7 +66,8 @@ export const putItemsSchema = {
   tags: ['items'],
   summary: 'Embed and store one item or many; an item of the same id is replaced',
   description: `An array of items, or a form with the field items, is stored with one write: faster than item by item. The
-reply has status 200 and for each item, in order, the item or its own error. Ready vectors must come from the model
+reply has status 200 and for each item, in order, the item or its own error. With "Prefer: respond-async" items in JSON are
+stored by a job, and the reply, 202, comes as soon as that is on the disk. Ready vectors must come from the model
 that searches; they are scaled to norm 1.`,
   querystring: ModelQuery,
   body: {
@@ -81,7 +83,7 @@ that searches; they are scaled to norm 1.`,
       ...inputContent(FileFields),
     },
   },
-  response: { 200: StoredItems, 201: StoredItem },
+  response: { 200: StoredItems, 201: StoredItem, 202: JobDocument },
 };
 
 export const ListQuery = Type.Object(

@@ -30,7 +30,8 @@ export function decodeDataUrl(url: string, path: string): Buffer {
 
 /** Text whose characters are bytes, with each %hh as the byte that it means. */
 function unescaped(text: string, path: string): string {
-  if (Buffer.byteLength(text) > text.length) throw invalidField(path, `${path} has characters that a data: URL cannot have.`);
+  if (Buffer.byteLength(text) > text.length)
+    throw invalidField(path, `${path} has characters that a data: URL cannot have.`);
   return text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 }
 

@@ -3,7 +3,8 @@ import { decodeTimeout, tooManyPixels, videoTooLong } from '../errors.js';
 import type { Frame, FrameSampling, Size } from '../frame.js';
 import { planSampling, timestampsSeconds } from '../frame-sampling.js';
 import type { MediaLimits } from '../limits.js';
-import { fitToShape, type ImageInfo, type ImageSource, openImage, renderRgb } from './image.js';
+import { fitToShape } from './fit.js';
+import { type ImageInfo, type ImageSource, openImage, renderRgb } from './image.js';
 import { storedSize, turnUpright } from './orientation.js';
 import { sharp } from './sharp.js';
 

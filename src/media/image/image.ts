@@ -2,9 +2,14 @@ import type { Metadata, Sharp, SharpOptions } from 'sharp';
 import { Problem } from '../../common/errors.js';
 import { brokenMedia, decodeTimeout, tooManyPixels } from '../errors.js';
 import { IMAGE_FORMATS, type ImageFormat } from '../formats.js';
-import type { BoundedShape, Frame, FrameShape, PatchShape, Size } from '../frame.js';
+import type { Frame, FrameShape } from '../frame.js';
 import type { MediaLimits } from '../limits.js';
 import type { ImageUpload } from '../upload.js';
+import { fitToShape } from './fit.js';
+import { bmpSize } from './foreign/bmp-size.js';
+import { foreignDecoder } from './foreign/foreign-decoder.js';
+import { jxlSize } from './foreign/jxl-size.js';
+import type { ForeignFormat } from './foreign/protocol.js';
 import { assertFewPages, SHORTEST_DELAY_MS } from './page-count.js';
 import { sharp } from './sharp.js';
 
@@ -29,8 +34,10 @@ export interface ImageInfo {
  * @throws Problem `broken_media`, `unsupported_media`, `too_many_pixels` (of one frame), `video_too_long` (animation of
  *   too many frames), `too_large` (TIFF of too many pages)
  */
-export async function inspectImage({ bytes, format }: ImageSource, limits: MediaLimits): Promise<ImageInfo> {
+export async function inspectImage(source: ImageSource, limits: MediaLimits): Promise<ImageInfo> {
+  const { bytes, format } = source;
   const { label, sharpFormat, pages } = IMAGE_FORMATS[format];
+  if (sharpFormat === undefined) return inspectForeign(source as ForeignSource, limits);
   if (pages !== 'single') assertFewPages(bytes, format, limits);
   // No pixel limit: only the header is read, so that the error can state the true size; damage shows in decoding.
   const metadata = await sharp(bytes, { limitInputPixels: false, failOn: 'none' })
@@ -45,6 +52,16 @@ export async function inspectImage({ bytes, format }: ImageSource, limits: Media
   if (width * height > limits.maxPixels) throw tooManyPixels('The image has', width * height, limits.maxPixels);
   const delaysMs = pages === 'animation' ? delaysOf(metadata) : [DEFAULT_DELAY_MS];
   return { width, height, delaysMs, orientation: metadata.orientation ?? 1 };
+}
+
+type ForeignSource = { bytes: Uint8Array; format: ForeignFormat };
+
+/** Reads the header of an image that sharp does not know. */
+function inspectForeign({ bytes, format }: ForeignSource, { maxPixels }: MediaLimits): ImageInfo {
+  const size = format === 'jxl' ? jxlSize(bytes) : bmpSize(bytes);
+  if (size === undefined) throw brokenMedia(`The ${IMAGE_FORMATS[format].label} image has no valid header.`);
+  if (size.width * size.height > maxPixels) throw tooManyPixels('The image has', size.width * size.height, maxPixels);
+  return { ...size, delaysMs: [DEFAULT_DELAY_MS], orientation: 1 };
 }
 
 /** How long browsers show a frame whose delay is below their minimum; old files rely on it. */
@@ -69,13 +86,23 @@ export async function decodeImage(
   info: ImageInfo,
   shape: FrameShape,
   limits: MediaLimits,
+  signal?: AbortSignal,
 ): Promise<Frame> {
+  if (IMAGE_FORMATS[source.format].sharpFormat === undefined)
+    return foreignDecoder.decode(source as ForeignSource, shape, limits, signal);
   const { width, height } = fitToShape(info.width, info.height, shape);
   // Resizing in the loading pipeline lets the JPEG decoder shrink while it loads (up to 8x, almost for free).
   const render = (from: ImageSource, failOn: SharpOptions['failOn']) => {
     const pipeline = openImage(from, limits, { failOn }).autoOrient().resize(width, height, { fit: 'fill' });
     return renderRgb(pipeline, source.format);
   };
+  if (source.format === 'heic') {
+    const rgb = await render(source, 'error').catch((error: unknown) => {
+      if (!lacksDecoder(error as Problem)) throw error;
+    });
+    if (rgb === undefined) return foreignDecoder.decode({ ...source, format: 'heic' }, shape, limits, signal);
+    return { width, height, timeSeconds: 0, rgb };
+  }
   const rgb = await render(source, 'error').catch(async (error: unknown) => {
     if (!SHOWN_IN_PART.includes(source.format)) throw error;
     const ended = withEndMark(source);
@@ -153,41 +180,17 @@ export async function renderRgb(pipeline: Sharp, format: ImageFormat): Promise<U
   }
 }
 
+/** Whether sharp has read the container and not the codec in it: HEVC, in almost every HEIC. */
+const lacksDecoder = ({ cause }: { cause?: unknown } = {}): boolean =>
+  cause instanceof Error && /compression format|unsupported codec/i.test(cause.message);
+
 /** Translates sharp's message for the client; the original stays in the cause. */
 function toProblem(error: unknown, format: ImageFormat): Problem {
   const message = error instanceof Error ? error.message : '';
   if (/^timeout/.test(message)) return decodeTimeout();
   if (/pixel limit/.test(message)) return new Problem('too_many_pixels', 'The image has more pixels than allowed.');
-  if (format === 'heic' && /compression format|unsupported codec/i.test(message))
-    return new Problem(
-      'unsupported_media',
-      'This HEIC image uses a codec (HEVC) that this service cannot decode; send it as JPEG, PNG, WebP or AVIF.',
-      { received: 'a HEIC image' },
-    );
   return brokenMedia(
     `The ${IMAGE_FORMATS[format].label} image cannot be decoded; it may be damaged or cut short.`,
     error,
   );
-}
-
-/**
- * The size at which an image or video of `width x height` pixels is decoded.
- *
- * - `PatchShape`: the longer side becomes `side`, the shorter one keeps the aspect ratio to the nearest whole patch (at
- *   least one), so no patch is padding and the distortion stays below half a patch.
- * - `BoundedShape`: the longer side becomes at most `maxSide`; the aspect ratio is kept to the nearest pixel.
- */
-export const fitToShape = (width: number, height: number, shape: FrameShape): Size =>
-  'maxSide' in shape ? fitWithin(width, height, shape) : fitToPatches(width, height, shape);
-
-function fitWithin(width: number, height: number, { maxSide }: BoundedShape): Size {
-  const scale = Math.min(1, maxSide / Math.max(width, height));
-  const fit = (length: number) => Math.max(1, Math.round(length * scale));
-  return { width: fit(width), height: fit(height) };
-}
-
-function fitToPatches(width: number, height: number, { side, patch }: PatchShape): Size {
-  const scale = side / Math.max(width, height);
-  const fit = (length: number) => Math.max(patch, Math.round((length * scale) / patch) * patch);
-  return { width: fit(width), height: fit(height) };
 }

@@ -13,7 +13,13 @@ sharp.cache(false);
 /** Only the loaders of the table of formats can be reached, whatever a file's content looks like (no SVG). */
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({
-  operation: [...new Set(Object.values(IMAGE_FORMATS).map(({ vipsLoader }) => `VipsForeignLoad${vipsLoader}`))],
+  operation: [
+    ...new Set(
+      Object.values(IMAGE_FORMATS).flatMap(({ vipsLoader }) =>
+        vipsLoader === undefined ? [] : [`VipsForeignLoad${vipsLoader}`],
+      ),
+    ),
+  ],
 });
 
 /** What an image of few pixels weighs on `imageSemaphore`: one thread. */

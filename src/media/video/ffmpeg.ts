@@ -43,6 +43,8 @@ export interface FfmpegInput {
   maxPixels: number;
   /** Reading stops after this many seconds of the video. */
   maxSeconds: number;
+  /** Where reading begins, in seconds from the start of the video; default: there. */
+  fromSeconds?: number;
   /** A decoder to use instead of ffmpeg's own choice. */
   decoder?: string | undefined;
   /** Whether only keyframes are decoded: many times faster where they are dense enough. */
@@ -145,6 +147,23 @@ export class Ffmpeg {
     }
   }
 
+  /**
+   * What ffmpeg says of a file: its tags and streams, from its headers alone.
+   * @throws Problem `decode_timeout`, `client_closed`
+   */
+  async describe(file: Pick<FfmpegInput, 'path' | 'format'>, timeoutMs: number, signal?: AbortSignal): Promise<string> {
+    const { log } = await this.run({
+      // Nothing is decoded: without a frame there is no output.
+      input: { ...file, maxPixels: 2 ** 31 - 1, maxSeconds: 0 },
+      outputArgs: ['-c', 'copy', '-frames:v', '0', '-f', 'null'],
+      logLevel: 'info',
+      deadlineMs: performance.now() + timeoutMs,
+      signal,
+      consume: async (stdout) => void stdout.resume(),
+    });
+    return log;
+  }
+
   private spawn(args: string[], timeoutMs: number): FfmpegProcess {
     const command = this.hasPrlimit ? ['prlimit', ...resourceLimits(timeoutMs), '--', this.path] : [this.path];
     const [program = this.path, ...leading] = command;
@@ -188,7 +207,15 @@ function argumentsOf({ input, outputArgs, logLevel }: FfmpegRun<unknown>): strin
   ];
 }
 
-function inputArgs({ path, format, maxPixels, maxSeconds, decoder, keyframesOnly }: FfmpegInput): string[] {
+function inputArgs({
+  path,
+  format,
+  maxPixels,
+  maxSeconds,
+  fromSeconds,
+  decoder,
+  keyframesOnly,
+}: FfmpegInput): string[] {
   const { demuxer } = VIDEO_FORMATS[format];
   return [
     // Only local files, and only this demuxer: no playlists, no URLs, no external tracks.
@@ -196,6 +223,7 @@ function inputArgs({ path, format, maxPixels, maxSeconds, decoder, keyframesOnly
     ...(demuxer === 'mov' ? ['-enable_drefs', '0', '-use_absolute_path', '0'] : []),
     ...['-codec_whitelist', DECODERS.join(','), '-max_streams', `${MAX_STREAMS}`, '-max_pixels', `${maxPixels}`],
     ...['-threads', `${DECODER_THREADS}`, '-t', `${maxSeconds}`],
+    ...(fromSeconds === undefined ? [] : ['-ss', fromSeconds.toFixed(6)]),
     ...(decoder === undefined ? [] : ['-c:v', decoder]),
     ...(keyframesOnly ? ['-skip_frame', 'nokey'] : []),
     ...['-i', `file:${path}`],
@@ -234,8 +262,11 @@ async function versionOf(program: string, ...args: string[]): Promise<string | u
   }
 }
 
+/** Whether a program has the filters that map tones; one that does not even tell has none. */
 async function hasFilters(program: string): Promise<boolean> {
-  const { stdout } = await promisify(execFile)(program, ['-hide_banner', '-filters'], { timeout: VERSION_TIMEOUT_MS });
+  const args = ['-hide_banner', '-filters'];
+  const listed = promisify(execFile)(program, args, { timeout: VERSION_TIMEOUT_MS }).catch(() => ({ stdout: '' }));
+  const { stdout } = await listed;
   return / zscale /.test(stdout) && / tonemap /.test(stdout);
 }
 

@@ -6,7 +6,7 @@ import type { VideoFormat } from '../formats.js';
 import type { MediaLimits } from '../limits.js';
 import type { Ffmpeg } from './ffmpeg.js';
 
-/** The properties of a video, measured from its packets. */
+/** The properties of a video. */
 export interface VideoInfo {
   /** Pixels across as shown: rotated, with square pixels. */
   width: number;
@@ -42,29 +42,54 @@ export interface VideoSource {
  * @throws Problem `broken_media`, `too_many_pixels`, `video_too_long`, `decode_timeout`, `client_closed`
  */
 export async function probeVideo(ffmpeg: Ffmpeg, source: VideoSource): Promise<VideoInfo> {
-  const { limits, deadlineMs, signal } = source;
+  // One second more than allowed distinguishes a video that is too long from one of exactly the limit.
+  const { packets, log } = await readHead(ffmpeg, source, source.limits.maxVideoSeconds + 1);
+  const seconds = durationSeconds(packets);
+  assertWithinLimits(packets, seconds, source.limits);
+  return { ...describe(packets, log), durationSeconds: seconds };
+}
+
+/** Enough of a video to know its size and its codec. */
+const BEGINNING_SECONDS = 2;
+
+/**
+ * Measures a video by its beginning and what its header says of the rest: of a file of many gigabytes little is read.
+ *
+ * @returns undefined where the header tells no duration
+ * @throws Problem as `probeVideo`
+ */
+export async function probeBeginning(ffmpeg: Ffmpeg, source: VideoSource): Promise<VideoInfo | undefined> {
+  const { packets, log } = await readHead(ffmpeg, source, BEGINNING_SECONDS);
+  const [, hours = 0, minutes = 0, seconds = 0] = /Duration: (\d+):(\d\d):(\d\d\.\d+)/.exec(log)?.map(Number) ?? [];
+  const stated = 3600 * hours + 60 * minutes + seconds;
+  if (!(stated > 0)) return undefined;
+  assertWithinLimits(packets, stated, source.limits);
+  return { ...describe(packets, log), durationSeconds: stated };
+}
+
+/** Reads the packets of the first seconds of a video. @throws Problem `broken_media`, `unsupported_media` */
+async function readHead(ffmpeg: Ffmpeg, source: VideoSource, maxSeconds: number) {
   const { output: packets, log } = await ffmpeg.run({
-    // One second more than allowed distinguishes a video that is too long from one of exactly the limit.
-    input: { ...source, maxPixels: limits.maxPixels, maxSeconds: limits.maxVideoSeconds + 1 },
+    input: { ...source, maxPixels: source.limits.maxPixels, maxSeconds },
     outputArgs: ['-c', 'copy', '-f', 'framecrc'],
     logLevel: 'info',
-    deadlineMs,
-    signal,
+    deadlineMs: source.deadlineMs,
+    signal: source.signal,
     consume: readPackets,
   });
   const codec = packets.codec || /: Video: (\w+)/.exec(log)?.[1];
   if (codec !== undefined && isLeftOut(codec, log)) throw leftOut(codec);
   if (packets.count === 0) throw noFrames(log);
-  assertWithinLimits(packets, limits);
-  return {
-    ...displaySize(packets, log),
-    durationSeconds: durationSeconds(packets),
-    keyframeSeconds: keyframeSeconds(packets),
-    codec: packets.codec,
-    hasAlpha: hasAlpha(log),
-    hdr: hdrCurve(log),
-  };
+  return { packets, log };
 }
+
+const describe = (packets: PacketTotals, log: string): Omit<VideoInfo, 'durationSeconds'> => ({
+  ...displaySize(packets, log),
+  keyframeSeconds: keyframeSeconds(packets),
+  codec: packets.codec,
+  hasAlpha: hasAlpha(log),
+  hdr: hdrCurve(log),
+});
 
 /** Totals over the packets of a video stream. */
 interface PacketTotals {
@@ -183,9 +208,9 @@ function noFrames(log: string): Problem {
     : brokenMedia('The video cannot be read; it may be damaged or cut short.');
 }
 
-function assertWithinLimits(packets: PacketTotals, { maxPixels, maxVideoSeconds }: MediaLimits): void {
+function assertWithinLimits(packets: PacketTotals, seconds: number, { maxPixels, maxVideoSeconds }: MediaLimits): void {
   const pixels = packets.width * packets.height;
   if (!(pixels > 0)) throw brokenMedia('The video does not state the size of its frames.');
   if (pixels > maxPixels) throw tooManyPixels('A frame of the video has', pixels, maxPixels);
-  if (durationSeconds(packets) > maxVideoSeconds) throw videoTooLong(maxVideoSeconds);
+  if (seconds > maxVideoSeconds) throw videoTooLong(maxVideoSeconds);
 }

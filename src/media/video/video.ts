@@ -8,11 +8,11 @@ import {
   type SamplingPlan,
   timestampsSeconds,
 } from '../frame-sampling.js';
-import { fitToShape } from '../image/image.js';
+import { fitToShape } from '../image/fit.js';
 import type { MediaLimits } from '../limits.js';
 import type { VideoUpload } from '../upload.js';
 import type { Ffmpeg } from './ffmpeg.js';
-import { probeVideo, type VideoInfo, type VideoSource } from './probe.js';
+import { probeBeginning, probeVideo, type VideoInfo, type VideoSource } from './probe.js';
 
 export interface VideoOptions {
   sampling: FrameSampling;
@@ -28,18 +28,61 @@ export interface VideoOptions {
  * @returns frames of the size that `fitToShape` gives, ascending in time; at least one
  * @throws Problem `broken_media`, `too_many_pixels`, `video_too_long`, `decode_timeout`, `client_closed`
  */
-export function decodeVideo(upload: Pick<VideoUpload, 'path' | 'format'>, options: VideoOptions): Promise<Frame[]> {
-  const { ffmpeg, limits, signal } = options;
+export function decodeVideo(
+  upload: Pick<VideoUpload, 'path' | 'format' | 'size'>,
+  options: VideoOptions,
+): Promise<Frame[]> {
+  const { ffmpeg, limits, signal, sampling } = options;
   const work = async () => {
-    const { path, format } = upload;
+    const { path, format, size } = upload;
     // Waiting for the semaphore does not count towards the time limit.
     const source: VideoSource = { path, format, limits, deadlineMs: performance.now() + limits.timeoutMs, signal };
+    const sought = size > LARGE_BYTES ? await seekSampledFrames(ffmpeg, source, sampling) : [];
+    if (sought.length > 0) return sought;
     const info = await probeVideo(ffmpeg, source);
-    const frames = await readSampledFrames(ffmpeg, source, info, options.sampling);
+    const frames = await readSampledFrames(ffmpeg, source, info, sampling);
     if (frames.length === 0) throw brokenMedia(`No frame of the video can be decoded (codec ${info.codec}).`);
     return frames;
   };
   return ffmpeg.semaphore.use(work, { signal });
+}
+
+/** A file of at least this size may be long: the places of its samples are sought. */
+const LARGE_BYTES = 64e6;
+/** Seeking costs a start of ffmpeg and the frames since a keyframe; below this spacing reading everything is faster. */
+const SOUGHT_SPACING_SECONDS = 20;
+
+/**
+ * The sampled frames of a long video, each sought: of a film of hours little is read. A place where nothing can be
+ * decoded is left out.
+ *
+ * @returns nothing where the video is short, its header does not tell its duration, or nothing was found
+ */
+async function seekSampledFrames(ffmpeg: Ffmpeg, source: VideoSource, sampling: FrameSampling): Promise<Frame[]> {
+  const info = await probeBeginning(ffmpeg, source);
+  if (info === undefined) return [];
+  const plan = planSampling(info.durationSeconds, sampling);
+  if (plan.spacingSeconds < SOUGHT_SPACING_SECONDS) return [];
+  const size = fitToShape(info.width, info.height, sampling);
+  const frames: Frame[] = [];
+  for (const timeSeconds of timestampsSeconds(plan)) {
+    const { output } = await ffmpeg.run({
+      input: {
+        ...source,
+        maxPixels: source.limits.maxPixels,
+        maxSeconds: plan.spacingSeconds,
+        fromSeconds: timeSeconds,
+        decoder: decoderOf(info),
+      },
+      outputArgs: ['-vf', pictureFilters(size, info, ffmpeg.canMapTones), '-frames:v', '1', '-f', 'rawvideo'],
+      logLevel: 'error',
+      deadlineMs: source.deadlineMs,
+      signal: source.signal,
+      consume: (stdout) => splitFrames(stdout, size.width * size.height * 3, 1),
+    });
+    for (const rgb of output) frames.push({ ...size, timeSeconds, rgb });
+  }
+  return frames;
 }
 
 async function readSampledFrames(
@@ -93,18 +136,20 @@ function repeatLast(frames: Uint8Array[], minCount: number): Uint8Array[] {
  * The filters from decoded to sampled frames. `fps` outputs for each span the frame shown in its middle, which is the
  * timestamp that `timestampsSeconds` gives.
  */
-function filters(
-  plan: SamplingPlan,
-  { width, height }: Size,
-  { hasAlpha, hdr, ...info }: VideoInfo,
-  canMapTones: boolean,
-): string {
-  // `area` averages when shrinking, but shows blocks when enlarging.
-  const flags = width < info.width ? 'area' : 'bicubic';
+function filters(plan: SamplingPlan, size: Size, info: VideoInfo, canMapTones: boolean): string {
   return [
     // A microsecond early, so that a frame exactly in the middle of a span counts for that span, not for the next.
     'settb=AVTB,setpts=PTS-STARTPTS-1',
     `fps=${(1 / plan.spacingSeconds).toFixed(9)}:eof_action=pass`,
+    pictureFilters(size, info, canMapTones),
+  ].join(',');
+}
+
+/** The filters from one decoded frame to RGB of a size. */
+function pictureFilters({ width, height }: Size, { hasAlpha, hdr, ...info }: VideoInfo, canMapTones: boolean): string {
+  // `area` averages when shrinking, but shows blocks when enlarging.
+  const flags = width < info.width ? 'area' : 'bicubic';
+  return [
     `scale=${width}:${height}:flags=${flags}`,
     ...(hdr !== undefined && canMapTones ? [MAP_TONES] : []),
     ...(hasAlpha ? [ON_WHITE] : []),

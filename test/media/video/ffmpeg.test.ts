@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Problem } from '../../src/common/errors.js';
-import { decodeMedia } from '../../src/media/decode.js';
-import { Ffmpeg } from '../../src/media/video/ffmpeg.js';
-import { ffmpeg, limits, makeVideo, receiveBytes, sampling, shape, source, useFolder } from './support.js';
+import { Problem } from '../../../src/common/errors.js';
+import { decodeMedia } from '../../../src/media/decode.js';
+import { Ffmpeg } from '../../../src/media/video/ffmpeg.js';
+import { ffmpeg, limits, makeVideo, receiveBytes, sampling, shape, source, useFolder } from '../support.js';
 
 describe('Ffmpeg', () => {
   const folder = useFolder();

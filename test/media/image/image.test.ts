@@ -1,7 +1,6 @@
 import sharp, { type Sharp } from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { heicFrom } from './heic.js';
-import { codeOf, colourAt, decodeBytes, limits, makeVideo, problemOf, sides, useFolder } from './support.js';
+import { codeOf, colourAt, decodeBytes, limits, problemOf, sides, useFolder } from '../support.js';
 
 const RED = { r: 255, g: 0, b: 0 };
 const solid = (width: number, height: number, background: { r: number; g: number; b: number; alpha?: number } = RED) =>
@@ -161,23 +160,6 @@ describe('images', () => {
       detail: 'The image has 6.0 million pixels; at most 4.0 million are allowed.',
       extensions: { pixels: 6_000_000, limit_pixels: limits.maxPixels },
     });
-  });
-
-  it('names the remedy for a HEIC that it cannot decode', async () => {
-    const video = await makeVideo(
-      folder.path,
-      'hevc.mp4',
-      ...['-f', 'lavfi', '-i', 'color=red:s=64x64', '-frames:v', '1'],
-      ...['-c:v', 'libx265', '-x265-params', 'log-level=0', '-tag:v', 'hvc1'],
-    );
-    const decoded = decodeBytes(heicFrom(video, 64, 64), folder.path);
-    const hasDecoder = sharp.format.heif?.input.fileSuffix?.includes('.heic') ?? false;
-    if (hasDecoder) expect(sides((await decoded).frames[0])).toMatchObject({ left: 'red' });
-    else {
-      const problem = await problemOf(decoded);
-      expect(problem.code).toBe('unsupported_media');
-      expect(problem.detail).toMatch(/HEVC.*JPEG/);
-    }
   });
 
   it('refuses a file whose first bytes and content are of different formats', async () => {

@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { countPages } from '../../src/media/image/page-count.js';
-import { makeVideo, source, useFolder } from './support.js';
+import { countPages } from '../../../src/media/image/page-count.js';
+import { makeVideo, source, useFolder } from '../support.js';
 
 const PAGES = 7;
 const stacked = (height = 16) => {

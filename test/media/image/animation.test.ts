@@ -1,7 +1,7 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import type { FrameSampling } from '../../src/media/frame.js';
-import { codeOf, colourAt, colours, decodeBytes, limits, problemOf, sampling, useFolder } from './support.js';
+import type { FrameSampling } from '../../../src/media/frame.js';
+import { codeOf, colourAt, colours, decodeBytes, limits, problemOf, sampling, useFolder } from '../support.js';
 
 const RGB = { red: [255, 0, 0], green: [0, 128, 0], blue: [0, 0, 255], yellow: [255, 255, 0] } as const;
 

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { MEDIA_EXTENSIONS } from '../../media/formats.js';
+import { MEDIA_EXTENSIONS } from './formats.js';
 
 const MEDIA = new RegExp(`\\.(${MEDIA_EXTENSIONS.join('|')})$`, 'i');
 
@@ -12,6 +12,8 @@ export interface FoundFile {
   /** Path within the folder, with slashes. */
   name: string;
   bytes: number;
+  /** When it was last changed, in milliseconds since 1970. */
+  modifiedMs: number;
 }
 
 /** What lies in a folder. */
@@ -32,7 +34,13 @@ export async function findFiles(root: string): Promise<Found> {
   const found: Found = { files: [], unreadable: [], others: new Map() };
   const info = await stat(root);
   if (info.isDirectory()) await walk(Buffer.from(root), '', found);
-  else found.files.push({ path: Buffer.from(root), name: path.basename(root), bytes: info.size });
+  else
+    found.files.push({
+      path: Buffer.from(root),
+      name: path.basename(root),
+      bytes: info.size,
+      modifiedMs: info.mtimeMs,
+    });
   found.files.sort((a, b) => (a.name < b.name ? -1 : 1));
   return found;
 }
@@ -61,7 +69,7 @@ async function add(at: Buffer, name: string, found: Found): Promise<void> {
     const info = await stat(at);
     if (info.isDirectory()) throw new Error('a link to a folder; name that folder itself to index it');
     await access(at, constants.R_OK);
-    found.files.push({ path: at, name, bytes: info.size });
+    found.files.push({ path: at, name, bytes: info.size, modifiedMs: info.mtimeMs });
   } catch (error) {
     found.unreadable.push({ file: name, reason: reasonOf(error) });
   }

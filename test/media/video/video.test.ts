@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import type { FrameSampling } from '../../src/media/frame.js';
-import { planSampling } from '../../src/media/frame-sampling.js';
+import type { FrameSampling } from '../../../src/media/frame.js';
+import { planSampling } from '../../../src/media/frame-sampling.js';
 import {
   codeOf,
   colours,
@@ -14,7 +14,7 @@ import {
   sides,
   source,
   useFolder,
-} from './support.js';
+} from '../support.js';
 
 /** Red, green, blue and yellow for a second each; 40 frames. */
 const FOUR_COLOURS = [
