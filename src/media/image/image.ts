@@ -97,8 +97,9 @@ export async function decodeImage(
     return renderRgb(pipeline, source.format);
   };
   if (source.format === 'heic') {
+    // Almost every HEIC has HEVC, which sharp does not decode. Its message is no proof of that: several files share it.
     const rgb = await render(source, 'error').catch((error: unknown) => {
-      if (!lacksDecoder(error as Problem)) throw error;
+      if (!(error instanceof Problem && error.code === 'broken_media')) throw error;
     });
     if (rgb === undefined) return foreignDecoder.decode({ ...source, format: 'heic' }, shape, limits, signal);
     return { width, height, timeSeconds: 0, rgb };
@@ -179,10 +180,6 @@ export async function renderRgb(pipeline: Sharp, format: ImageFormat): Promise<U
     throw toProblem(error, format);
   }
 }
-
-/** Whether sharp has read the container and not the codec in it: HEVC, in almost every HEIC. */
-const lacksDecoder = ({ cause }: { cause?: unknown } = {}): boolean =>
-  cause instanceof Error && /compression format|unsupported codec/i.test(cause.message);
 
 /** Translates sharp's message for the client; the original stays in the cause. */
 function toProblem(error: unknown, format: ImageFormat): Problem {
