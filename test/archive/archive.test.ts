@@ -56,14 +56,16 @@ describe('an archive in thirty formats, with what is damaged, odd and enormous, 
   });
 
   it('everything that can be read is stored once, and what cannot is listed with its reason', async () => {
+    const { refused } = (await get(`/jobs/${job.id}/refused`)) as { refused: { file: string; reason: string }[] };
+    expect(refused.map(({ file }) => file).sort(), JSON.stringify(refused)).toEqual(
+      archive.unreadable.map((name) => `archive/${name}`).sort(),
+    );
     const stored = FILES + 1;
     expect(job).toMatchObject({
       state: 'done',
       counts: { found: stored + archive.unreadable.length, refused: archive.unreadable.length },
     });
     expect(job.counts.stored + job.counts.unchanged).toBe(stored);
-    const { refused } = (await get(`/jobs/${job.id}/refused`)) as { refused: { file: string; reason: string }[] };
-    expect(refused.map(({ file }) => file).sort()).toEqual(archive.unreadable.map((name) => `archive/${name}`).sort());
     for (const { file, reason } of refused) expect(reason.length, file).toBeGreaterThan(15);
     expect(refused.map(({ reason }) => reason).join()).not.toContain(folder);
     const ids = new Set<string>();
