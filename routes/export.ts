@@ -1,7 +1,7 @@
-import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Problem } from '../src/common/errors.js';
+import { LongReplies } from '../src/http/long-replies.js';
 import { MAX_EXPORTS } from '../src/http/request-limits.js';
 import { exportSchema } from '../src/http/schemas/export.js';
 import { exportLines } from '../src/store/export-import.js';
@@ -12,12 +12,7 @@ const STALLED_MS = 60_000;
 /** Everything that is stored, as a stream. */
 export const exportRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const { models } = app.service;
-  const underWay = new Set<ServerResponse>();
-
-  // An export may last longer than a shutdown: it is cut off, which its reader notices, and can be continued.
-  app.addHook('preClose', async () => {
-    for (const reply of underWay) reply.destroy();
-  });
+  const underWay = new LongReplies(app);
 
   app.get('/export', { schema: exportSchema }, async (request, reply) => {
     const { after, model } = request.query;
@@ -25,7 +20,6 @@ export const exportRoutes: FastifyPluginAsyncTypebox = async (app) => {
     if (underWay.size >= MAX_EXPORTS)
       throw new Problem('overloaded', `${underWay.size} exports are under way already; try again when one has ended.`);
     underWay.add(reply.raw);
-    reply.raw.once('close', () => underWay.delete(reply.raw));
     reply.raw.setTimeout(STALLED_MS, () => reply.raw.destroy());
     // Refuses before the reply begins: afterwards an error can only cut it off.
     await store.list({ limit: 1 });

@@ -1,10 +1,10 @@
-import type { ServerResponse } from 'node:http';
 import path from 'node:path';
 import send from '@fastify/send';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from '../src/common/errors.js';
 import { toDecimal } from '../src/common/vector.js';
+import { LongReplies } from '../src/http/long-replies.js';
 import { duplicatesSchema, mediaSchema, similarSchema, thumbnailSchema } from '../src/http/schemas/item-files.js';
 import { fileOf } from '../src/items/files/item-file.js';
 import type { ThumbnailSize } from '../src/items/files/thumbnails.js';
@@ -15,11 +15,7 @@ import type { ItemInfo, VectorStore } from '../src/store/vector-store.js';
 
 /** What lies behind an item: its file, small pictures of it, and what is like it. */
 export const itemFileRoutes: FastifyPluginAsyncTypebox = async (app) => {
-  const underWay = new Set<ServerResponse>();
-  // A film may play longer than a shutdown takes: players ask for the rest again.
-  app.addHook('preClose', async () => {
-    for (const reply of underWay) reply.destroy();
-  });
+  const underWay = new LongReplies(app);
   const { models, roots, thumbnails } = app.service;
   // Hundreds of searches: those who clean up do not stand before those who search.
   const duplicates = new Semaphore(1);
@@ -83,7 +79,6 @@ export const itemFileRoutes: FastifyPluginAsyncTypebox = async (app) => {
     reply.header('content-type', type).header('cache-control', 'private, max-age=3600');
     reply.header('content-security-policy', "default-src 'none'; sandbox; frame-ancestors 'none'");
     underWay.add(reply.raw);
-    reply.raw.once('close', () => underWay.delete(reply.raw));
     return reply.send(stream);
   }
 };

@@ -49,15 +49,8 @@ export class JobFiles {
   }
 
   /** The items of a job, after the first `skip` of them. */
-  async *items(job: Job, skip: number): AsyncGenerator<JobItem> {
-    const handle = await open(this.file(job.id, ITEMS), 'r');
-    try {
-      let seen = 0;
-      for await (const line of linesOf(handle.createReadStream({ autoClose: false })))
-        if (seen++ >= skip) yield JSON.parse(line) as JobItem;
-    } finally {
-      await handle.close();
-    }
+  items(job: Job, skip: number): AsyncGenerator<JobItem> {
+    return this.lines<JobItem>(this.file(job.id, ITEMS), skip);
   }
 
   /** @throws Problem as `save` */
@@ -82,21 +75,25 @@ export class JobFiles {
 
   /** The files that a job refused, after the first `skip` of them. */
   async refused(job: Job, { skip, limit }: { skip: number; limit: number }): Promise<RefusedFile[]> {
-    let handle: Awaited<ReturnType<typeof open>>;
+    const found: RefusedFile[] = [];
     try {
-      handle = await open(this.file(job.id, REFUSED), 'r');
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return [];
-      throw error;
-    }
-    try {
-      const found: RefusedFile[] = [];
-      let seen = 0;
-      for await (const line of linesOf(handle.createReadStream({ autoClose: false }))) {
+      for await (const one of this.lines<RefusedFile>(this.file(job.id, REFUSED), skip)) {
+        found.push(one);
         if (found.length === limit) break;
-        if (seen++ >= skip) found.push(JSON.parse(line) as RefusedFile);
       }
-      return found;
+    } catch (error) {
+      if (errorCode(error) !== 'ENOENT') throw error;
+    }
+    return found;
+  }
+
+  /** What the lines of a file say, after the first `skip` of them. */
+  private async *lines<Value>(file: string, skip: number): AsyncGenerator<Value> {
+    const handle = await open(file, 'r');
+    try {
+      let seen = 0;
+      for await (const line of linesOf(handle.createReadStream({ autoClose: false })))
+        if (seen++ >= skip) yield JSON.parse(line) as Value;
     } finally {
       await handle.close();
     }

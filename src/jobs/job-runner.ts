@@ -63,9 +63,10 @@ export class JobRunner {
    * @throws Problem `disk_full`, `store_unavailable`: the job cannot be written to the disk; `overloaded`
    */
   async createForFolder(wanted: FolderWish): Promise<Job> {
-    const isSame = ({ folder, prune, all, dry_run, model }: Job) =>
-      isDeepStrictEqual({ ...wanted }, trimmed({ folder, prune, all, dry_run, model }));
-    return this.waiting.find(isSame) ?? (await this.create(newJob(wanted)));
+    const same = this.waiting.find((job) => isDeepStrictEqual(wishOf(job), wishOf(wanted)));
+    if (same !== undefined) return same;
+    this.assertRoom();
+    return await this.create(newJob(wanted));
   }
 
   /** A job that stores items which were sent. @throws Problem as `createForFolder` */
@@ -87,7 +88,6 @@ export class JobRunner {
   }
 
   private async create(job: Job): Promise<Job> {
-    this.assertRoom();
     await this.files.save(job);
     this.jobs.push(job);
     this.jobs = await this.files.trim(this.jobs);
@@ -209,8 +209,13 @@ const newJob = (wanted: Omit<Job, 'id' | 'state' | 'created_at' | 'counts'>): Jo
   counts: noCounts(),
 });
 
-/** Without the members that are undefined. */
-const trimmed = (value: object): object =>
-  Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined));
+/** What two jobs for the same have in common. */
+const wishOf = ({ folder, prune, all, dry_run, model }: Omit<FolderWish, 'folder'> & Pick<Job, 'folder'>) => [
+  folder,
+  prune,
+  all,
+  dry_run,
+  model,
+];
 
 const now = (): string => new Date().toISOString();

@@ -34,20 +34,23 @@ export async function storeInGroups(
   parts: JobParts,
   hooks: JobHooks,
 ): Promise<void> {
-  const { signal, onProgress, onRefused } = hooks;
+  const { signal } = hooks;
   for (let i = 0; i < items.length; i += GROUP) {
     signal.throwIfAborted();
     await parts.idle(signal);
-    const group = items.slice(i, i + GROUP);
-    const outcomes = await patiently(() => parts.put(group, signal), hooks, counts);
-    const refused = outcomes.flatMap((problem, at) =>
-      problem === undefined ? [] : [{ file: group[at]?.id ?? '', reason: problem.detail }],
-    );
-    await patiently(() => onRefused(refused), hooks, counts);
-    counts.refused += refused.length;
-    counts.stored += group.length - refused.length;
-    await onProgress(counts);
+    await storeGroup(items.slice(i, i + GROUP), counts, parts, hooks);
   }
+}
+
+async function storeGroup(group: readonly StorableItem[], counts: JobCounts, parts: JobParts, hooks: JobHooks) {
+  const outcomes = await patiently(() => parts.put(group, hooks.signal), hooks, counts);
+  const refused = outcomes.flatMap((problem, at) =>
+    problem === undefined ? [] : [{ file: group[at]?.id ?? '', reason: problem.detail }],
+  );
+  await patiently(() => hooks.onRefused(refused), hooks, counts);
+  counts.refused += refused.length;
+  counts.stored += group.length - refused.length;
+  await hooks.onProgress(counts);
 }
 
 /**
@@ -60,23 +63,14 @@ export async function storeEach(
   parts: JobParts,
   hooks: JobHooks,
 ): Promise<void> {
-  const { signal, onProgress, onRefused } = hooks;
-  const storeOne = async (item: StorableItem) => {
-    const [problem] = await patiently(() => parts.put([item], signal), hooks, counts);
-    if (problem === undefined) counts.stored += 1;
-    else {
-      await patiently(() => onRefused([{ file: item.id, reason: problem.detail }]), hooks, counts);
-      counts.refused += 1;
-    }
-    await onProgress(counts);
-  };
+  const { signal } = hooks;
   const running = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
   for (const item of items) {
     while (running.size >= parts.atOnce()) await Promise.race(running);
     await parts.idle(signal).catch(() => {});
     if (failure !== undefined || signal.aborted) break;
-    const one = storeOne(item)
+    const one = storeGroup([item], counts, parts, hooks)
       .catch((error: unknown) => {
         failure ??= { error };
       })

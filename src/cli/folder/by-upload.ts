@@ -2,11 +2,20 @@ import { openAsBlob } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { type Connection, formOf, getItem, health, listItems, putItems, ServiceError } from '../../client/index.js';
+import {
+  type Connection,
+  formOf,
+  getItem,
+  health,
+  listItems,
+  putItems,
+  type RefusedFile,
+  ServiceError,
+} from '../../client/index.js';
 import { mapConcurrent } from '../../lib/async/map-concurrent.js';
 import { type FoundFile, findFiles, reasonOf } from '../../media/find-files.js';
 import { ProgressBar } from '../progress-bar.js';
-import { emptyReport, type IndexReport, type RefusedFile } from './report.js';
+import { emptyReport, type IndexReport } from './report.js';
 
 /** Metadata of the files of a folder: JSON Lines, each with the path of its `file`. */
 export const CAPTIONS = 'captions.jsonl';

@@ -1,8 +1,4 @@
-/** A file that could not be stored, and why. */
-export interface RefusedFile {
-  file: string;
-  reason: string;
-}
+import type { RefusedFile } from '../../client/index.js';
 
 /** What became of the files of a folder. */
 export interface IndexReport {
