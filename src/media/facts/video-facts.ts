@@ -1,3 +1,4 @@
+import { statedSeconds } from '../video/probe.js';
 import { type FileFacts, keywordsOf, positionOf, textOf } from './facts.js';
 import { timeOf } from './times.js';
 
@@ -34,8 +35,7 @@ export function videoFacts(log: string): FileFacts {
 
 /** Duration and size as the headers state them. */
 function shapeOf(log: string): FileFacts {
-  const [, hours, minutes, seconds] = /Duration: (\d+):(\d\d):(\d\d\.\d+)/.exec(log)?.map(Number) ?? [];
-  const duration = 3600 * (hours ?? 0) + 60 * (minutes ?? 0) + (seconds ?? 0);
+  const duration = statedSeconds(log);
   const [, across, down] = /: Video: .*?, (\d+)x(\d+)/.exec(log)?.map(Number) ?? [];
   const isTurned = /rotation of -?(90|270)\.00 degrees/.test(log);
   const [width, height] = isTurned ? [down, across] : [across, down];

@@ -60,11 +60,16 @@ const BEGINNING_SECONDS = 2;
  */
 export async function probeBeginning(ffmpeg: Ffmpeg, source: VideoSource): Promise<VideoInfo | undefined> {
   const { packets, log } = await readHead(ffmpeg, source, BEGINNING_SECONDS);
-  const [, hours = 0, minutes = 0, seconds = 0] = /Duration: (\d+):(\d\d):(\d\d\.\d+)/.exec(log)?.map(Number) ?? [];
-  const stated = 3600 * hours + 60 * minutes + seconds;
+  const stated = statedSeconds(log);
   if (!(stated > 0)) return undefined;
   assertWithinLimits(packets, stated, source.limits);
   return { ...describe(packets, log), durationSeconds: stated };
+}
+
+/** How long a video is by its header; 0 where that tells nothing. @param log of ffmpeg with the level `info` */
+export function statedSeconds(log: string): number {
+  const [, hours = 0, minutes = 0, seconds = 0] = /Duration: (\d+):(\d\d):(\d\d\.\d+)/.exec(log)?.map(Number) ?? [];
+  return 3600 * hours + 60 * minutes + seconds;
 }
 
 /** Reads the packets of the first seconds of a video. @throws Problem `broken_media`, `unsupported_media` */
