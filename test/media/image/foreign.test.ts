@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf, decodeBytes, HALVES, limits, makeVideo, problemOf, sides, source, useFolder } from '../support.js';
-import { heicFrom } from './heic.js';
+import { heicFrom, heicOfTiles } from './heic.js';
 import { HALVES_JXL } from './jxl.js';
 
 describe('images that sharp does not decode', () => {
@@ -27,6 +27,23 @@ describe('images that sharp does not decode', () => {
     const frame = await decode(await heic(128, 96));
     expect(sides(frame)).toMatchObject(AS_SEEN);
     expect(frame).toMatchObject({ width: 64, height: 48 });
+  });
+
+  it('are decoded: HEIC in tiles that are cut to size and turned, as phones store them', async () => {
+    const codec = ['-frames:v', '1', '-c:v', 'libx265', '-x265-params', 'log-level=0', '-tag:v', 'hvc1'];
+    const tile = (colour: string) =>
+      makeVideo(folder.path, `${colour}.mp4`, ...source(`color=${colour}`, '128x128', 1), ...codec);
+    const [red, blue] = [await tile('red'), await tile('blue')];
+    const of = (tiles: Buffer[], quarterTurns: number) =>
+      decode(heicOfTiles(tiles, { columns: 2, tile: [128, 128], size: [240, 180] }, quarterTurns));
+    const upright = await of([red, blue, red, blue], 0);
+    expect(sides(upright)).toMatchObject(AS_SEEN);
+    expect(upright).toMatchObject({ width: 64, height: 48 });
+    const turned = await of([red, blue, red, blue], 2);
+    expect(sides(turned)).toMatchObject({ left: 'blue', right: 'red' });
+    const portrait = await of([red, red, blue, blue], 1);
+    expect(portrait).toMatchObject({ width: 48, height: 64 });
+    expect(sides(portrait)).toMatchObject(AS_SEEN);
   });
 
   it('are decoded: JPEG XL', async () => {
