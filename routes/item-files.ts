@@ -6,11 +6,13 @@ import { Problem } from '../src/common/errors.js';
 import { toDecimal } from '../src/common/vector.js';
 import { LongReplies } from '../src/http/long-replies.js';
 import { duplicatesSchema, mediaSchema, similarSchema, thumbnailSchema } from '../src/http/schemas/item-files.js';
+import { toStoredItem } from '../src/http/schemas/items.js';
 import { fileOf } from '../src/items/files/item-file.js';
 import type { ThumbnailSize } from '../src/items/files/thumbnails.js';
 import { Semaphore } from '../src/lib/async/semaphore.js';
 import { mimeOf } from '../src/media/formats.js';
 import { findDuplicates } from '../src/search/duplicates.js';
+import { existingItem } from '../src/store/existing-item.js';
 import type { ItemInfo, VectorStore } from '../src/store/vector-store.js';
 
 /** What lies behind an item: its file, small pictures of it, and what is like it. */
@@ -22,14 +24,14 @@ export const itemFileRoutes: FastifyPluginAsyncTypebox = async (app) => {
 
   app.get('/items/:id/media', { schema: mediaSchema }, async (request, reply) => {
     const { store } = request.scope.use(models.get(request.query.model));
-    const file = await fileOf(await itemOf(store, request.params.id), store, roots);
+    const file = await fileOf(await existingItem(store, request.params.id), store, roots);
     return sendFile(request, reply, file.path, mimeOf(file.detected.format));
   });
 
   app.get('/items/:id/thumbnail', { schema: thumbnailSchema }, async (request, reply) => {
     const { size, model } = request.query;
     const { store } = request.scope.use(models.get(model));
-    const item = await itemOf(store, request.params.id);
+    const item = await existingItem(store, request.params.id);
     const key = keyOf(item);
     if (key === undefined) throw new Problem('not_found', `The item "${item.id}" has no picture.`, { id: item.id });
     const picture = (await thumbnails.find(key, size)) ?? (await make(item, store, key, size));
@@ -43,7 +45,7 @@ export const itemFileRoutes: FastifyPluginAsyncTypebox = async (app) => {
     const target = { model: request.scope.use(models.get(name)), isNamed: true, key: request.id };
     const { results } = await models.router.search(search, target, request.scope);
     return {
-      results: results.map(({ score, ...item }) => ({ ...toJson(item), score: toDecimal(Math.min(1, score)) })),
+      results: results.map(({ score, ...item }) => ({ ...toStoredItem(item), score: toDecimal(Math.min(1, score)) })),
     };
   });
 
@@ -53,7 +55,7 @@ export const itemFileRoutes: FastifyPluginAsyncTypebox = async (app) => {
     const find = () => findDuplicates(store, { limit, cursor, minScore });
     const { groups, nextCursor } = await duplicates.use(find, { signal: request.scope.signal });
     return {
-      groups: groups.map(({ kind, keep, items }) => ({ kind, keep, items: items.map(toJson) })),
+      groups: groups.map(({ kind, keep, items }) => ({ kind, keep, items: items.map(toStoredItem) })),
       ...(nextCursor === undefined ? {} : { next_cursor: nextCursor }),
     };
   });
@@ -82,14 +84,6 @@ export const itemFileRoutes: FastifyPluginAsyncTypebox = async (app) => {
     return reply.send(stream);
   }
 };
-
-const toJson = ({ id, modality, metadata }: ItemInfo) => ({ id, modal_type: modality, metadata });
-
-async function itemOf(store: VectorStore, id: string): Promise<ItemInfo> {
-  const item = await store.get(id);
-  if (item === undefined) throw new Problem('not_found', `There is no item "${id}".`, { id });
-  return item;
-}
 
 /** What all files of one content have in common. */
 function keyOf({ metadata, original = [] }: ItemInfo): string | undefined {

@@ -24,11 +24,13 @@ import {
   type ItemsBody,
   listItemsSchema,
   putItemsSchema,
+  toStoredItem,
 } from '../src/http/schemas/items.js';
 import { entriesOf, Refused } from '../src/http/validation/refused.js';
 import { describe, ItemResolver, type NewItem } from '../src/items/new-item.js';
 import type { JobItem } from '../src/jobs/job.js';
 import { Semaphore } from '../src/lib/async/semaphore.js';
+import { existingItem, noItem } from '../src/store/existing-item.js';
 import type { ItemInfo } from '../src/store/vector-store.js';
 import { toDocument } from './jobs.js';
 
@@ -62,14 +64,14 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
     const [first] = stored;
     if (!isSingle || first === undefined) {
       const toEntry = (one: ItemInfo | Problem) =>
-        one instanceof Problem ? { error: one.toDocument(request.id) } : toJson(one);
+        one instanceof Problem ? { error: one.toDocument(request.id) } : toStoredItem(one);
       return { results: stored.map(toEntry) };
     }
     if (first instanceof Problem) throw first;
     return reply
       .code(201)
       .header('location', `/items/${encodeURIComponent(first.id)}`)
-      .send(toJson(first));
+      .send(toStoredItem(first));
   });
 
   app.get('/items', { schema: listItemsSchema }, async (request) => {
@@ -81,15 +83,14 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
       ...(modal_type === undefined ? {} : { modality: modal_type }),
     };
     const { items, nextCursor } = await pages.use(() => store.list(options), { signal: request.scope.signal });
-    return { items: items.map(toJson), ...(nextCursor === undefined ? {} : { next_cursor: nextCursor }) };
+    return { items: items.map(toStoredItem), ...(nextCursor === undefined ? {} : { next_cursor: nextCursor }) };
   });
 
   app.get('/items/:id', { schema: getItemSchema }, async (request) => {
     const { include, model } = request.query;
     const { store } = request.scope.use(models.get(model));
-    const item = await store.get(request.params.id);
-    if (item === undefined) throw noItem(request.params.id);
-    return { ...toJson(item), ...(include === 'embedding' ? { embedding: toDecimals(item.vector) } : {}) };
+    const item = await existingItem(store, request.params.id);
+    return { ...toStoredItem(item), ...(include === 'embedding' ? { embedding: toDecimals(item.vector) } : {}) };
   });
 
   app.delete('/items', { config: writes, schema: deleteItemsSchema }, async (request) => {
@@ -167,7 +168,3 @@ function toJobItem(item: NewItem): JobItem {
   if (!('json' in item)) throw new Error('Only items in JSON can be stored later.');
   return { id: item.id, json: item.json, metadata: item.metadata };
 }
-
-const toJson = ({ id, modality, metadata }: ItemInfo) => ({ id, modal_type: modality, metadata });
-
-const noItem = (id: string) => new Problem('not_found', `There is no item "${id}".`, { id });

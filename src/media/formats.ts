@@ -7,6 +7,8 @@
 interface ImageFormatInfo {
   /** Name in messages. */
   label: string;
+  /** Media type. */
+  mime: string;
   /** Name that sharp's metadata reports; undefined for formats that sharp does not read. */
   sharpFormat: string | undefined;
   /** Class of libvips' loader, without its prefix `VipsForeignLoad`. */
@@ -21,32 +23,86 @@ interface ImageFormatInfo {
 export const IMAGE_FORMATS = {
   jpeg: {
     label: 'JPEG',
+    mime: 'image/jpeg',
     sharpFormat: 'jpeg',
     vipsLoader: 'Jpeg',
     extensions: ['jpg', 'jpeg', 'jpe', 'jfif'],
     pages: 'single',
   },
-  png: { label: 'PNG', sharpFormat: 'png', vipsLoader: 'Png', extensions: ['png'], pages: 'single' },
-  webp: { label: 'WebP', sharpFormat: 'webp', vipsLoader: 'Webp', extensions: ['webp'], pages: 'animation' },
-  avif: { label: 'AVIF', sharpFormat: 'heif', vipsLoader: 'Heif', extensions: ['avif'], pages: 'single' },
-  heic: { label: 'HEIC', sharpFormat: 'heif', vipsLoader: 'Heif', extensions: ['heic', 'heif'], pages: 'single' },
-  gif: { label: 'GIF', sharpFormat: 'gif', vipsLoader: 'Nsgif', extensions: ['gif'], pages: 'animation' },
-  jxl: { label: 'JPEG XL', sharpFormat: undefined, vipsLoader: undefined, extensions: ['jxl'], pages: 'single' },
-  bmp: { label: 'BMP', sharpFormat: undefined, vipsLoader: undefined, extensions: ['bmp', 'dib'], pages: 'single' },
+  png: { label: 'PNG', mime: 'image/png', sharpFormat: 'png', vipsLoader: 'Png', extensions: ['png'], pages: 'single' },
+  webp: {
+    label: 'WebP',
+    mime: 'image/webp',
+    sharpFormat: 'webp',
+    vipsLoader: 'Webp',
+    extensions: ['webp'],
+    pages: 'animation',
+  },
+  avif: {
+    label: 'AVIF',
+    mime: 'image/avif',
+    sharpFormat: 'heif',
+    vipsLoader: 'Heif',
+    extensions: ['avif'],
+    pages: 'single',
+  },
+  heic: {
+    label: 'HEIC',
+    mime: 'image/heic',
+    sharpFormat: 'heif',
+    vipsLoader: 'Heif',
+    extensions: ['heic', 'heif'],
+    pages: 'single',
+  },
+  gif: {
+    label: 'GIF',
+    mime: 'image/gif',
+    sharpFormat: 'gif',
+    vipsLoader: 'Nsgif',
+    extensions: ['gif'],
+    pages: 'animation',
+  },
+  jxl: {
+    label: 'JPEG XL',
+    mime: 'image/jxl',
+    sharpFormat: undefined,
+    vipsLoader: undefined,
+    extensions: ['jxl'],
+    pages: 'single',
+  },
+  bmp: {
+    label: 'BMP',
+    mime: 'image/bmp',
+    sharpFormat: undefined,
+    vipsLoader: undefined,
+    extensions: ['bmp', 'dib'],
+    pages: 'single',
+  },
   raw: {
     label: 'raw',
+    // Each maker has its own; none is shown by browsers.
+    mime: 'application/octet-stream',
     // The JPEG that is in it.
     sharpFormat: 'jpeg',
     vipsLoader: undefined,
     extensions: ['dng', 'cr2', 'cr3', 'nef', 'nrw', 'arw', 'sr2', 'orf', 'raf', 'rw2', 'pef', 'srw'],
     pages: 'single',
   },
-  tiff: { label: 'TIFF', sharpFormat: 'tiff', vipsLoader: 'Tiff', extensions: ['tif', 'tiff'], pages: 'document' },
+  tiff: {
+    label: 'TIFF',
+    mime: 'image/tiff',
+    sharpFormat: 'tiff',
+    vipsLoader: 'Tiff',
+    extensions: ['tif', 'tiff'],
+    pages: 'document',
+  },
 } as const satisfies Record<string, ImageFormatInfo>;
 
 interface VideoFormatInfo {
   /** Name in messages. */
   label: string;
+  /** Media type. */
+  mime: string;
   /** ffmpeg's name of the container's demuxer. */
   demuxer: string;
   /** File name extensions, lower case, without the dot. */
@@ -55,16 +111,16 @@ interface VideoFormatInfo {
 
 /** Video containers. Animated GIF and WebP are image formats here: only decoding tells them from stills. */
 export const VIDEO_FORMATS = {
-  mp4: { label: 'MP4', demuxer: 'mov', extensions: ['mp4', 'm4v', '3gp', '3g2', 'f4v'] },
-  mov: { label: 'MOV', demuxer: 'mov', extensions: ['mov', 'qt'] },
-  webm: { label: 'WebM', demuxer: 'matroska', extensions: ['webm'] },
-  mkv: { label: 'MKV', demuxer: 'matroska', extensions: ['mkv'] },
-  avi: { label: 'AVI', demuxer: 'avi', extensions: ['avi', 'divx'] },
-  mpegts: { label: 'MPEG-TS', demuxer: 'mpegts', extensions: ['ts', 'mts', 'm2ts', 'm2t'] },
-  mpeg: { label: 'MPEG', demuxer: 'mpeg', extensions: ['mpg', 'mpeg', 'vob'] },
-  asf: { label: 'Windows Media', demuxer: 'asf', extensions: ['wmv', 'asf'] },
-  flv: { label: 'Flash', demuxer: 'flv', extensions: ['flv'] },
-  ogg: { label: 'Ogg', demuxer: 'ogg', extensions: ['ogv'] },
+  mp4: { label: 'MP4', mime: 'video/mp4', demuxer: 'mov', extensions: ['mp4', 'm4v', '3gp', '3g2', 'f4v'] },
+  mov: { label: 'MOV', mime: 'video/quicktime', demuxer: 'mov', extensions: ['mov', 'qt'] },
+  webm: { label: 'WebM', mime: 'video/webm', demuxer: 'matroska', extensions: ['webm'] },
+  mkv: { label: 'MKV', mime: 'video/x-matroska', demuxer: 'matroska', extensions: ['mkv'] },
+  avi: { label: 'AVI', mime: 'video/x-msvideo', demuxer: 'avi', extensions: ['avi', 'divx'] },
+  mpegts: { label: 'MPEG-TS', mime: 'video/mp2t', demuxer: 'mpegts', extensions: ['ts', 'mts', 'm2ts', 'm2t'] },
+  mpeg: { label: 'MPEG', mime: 'video/mpeg', demuxer: 'mpeg', extensions: ['mpg', 'mpeg', 'vob'] },
+  asf: { label: 'Windows Media', mime: 'video/x-ms-wmv', demuxer: 'asf', extensions: ['wmv', 'asf'] },
+  flv: { label: 'Flash', mime: 'video/x-flv', demuxer: 'flv', extensions: ['flv'] },
+  ogg: { label: 'Ogg', mime: 'video/ogg', demuxer: 'ogg', extensions: ['ogv'] },
 } as const satisfies Record<string, VideoFormatInfo>;
 
 export type ImageFormat = keyof typeof IMAGE_FORMATS;
@@ -92,29 +148,6 @@ function alternatives(formats: readonly { label: string }[]): string {
   return `${labels.slice(0, -1).join(', ')} or ${labels.at(-1)}`;
 }
 
-/** Media types by which a file is answered; browsers show those they know. */
-const MIME: Record<ImageFormat | VideoFormat, string> = {
-  jpeg: 'image/jpeg',
-  png: 'image/png',
-  webp: 'image/webp',
-  avif: 'image/avif',
-  heic: 'image/heic',
-  gif: 'image/gif',
-  jxl: 'image/jxl',
-  bmp: 'image/bmp',
-  tiff: 'image/tiff',
-  mp4: 'video/mp4',
-  mov: 'video/quicktime',
-  webm: 'video/webm',
-  mkv: 'video/x-matroska',
-  avi: 'video/x-msvideo',
-  mpegts: 'video/mp2t',
-  mpeg: 'video/mpeg',
-  asf: 'video/x-ms-wmv',
-  flv: 'video/x-flv',
-  ogg: 'video/ogg',
-  // Each maker has its own; none is shown by browsers.
-  raw: 'application/octet-stream',
-};
-
-export const mimeOf = (format: ImageFormat | VideoFormat): string => MIME[format];
+/** The media type by which a file is answered; browsers show those they know. */
+export const mimeOf = (format: ImageFormat | VideoFormat): string =>
+  ({ ...IMAGE_FORMATS, ...VIDEO_FORMATS })[format].mime;

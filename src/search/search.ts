@@ -1,8 +1,9 @@
-import { invalidField, Problem } from '../common/errors.js';
+import { invalidField } from '../common/errors.js';
 import type { Modality } from '../common/modality.js';
 import { toUnitVector } from '../common/vector.js';
 import type { CallContext } from '../embedding/call-context.js';
 import type { Embedder } from '../embedding/embedder.js';
+import { existingItem } from '../store/existing-item.js';
 import { LIMITS } from '../store/limits.js';
 import type { Filter, Hit, VectorStore } from '../store/vector-store.js';
 import type { Term } from './query-terms.js';
@@ -68,9 +69,7 @@ export class Search {
   private async locateTerm(term: Term, context: CallContext): Promise<Point> {
     if ('parts' in term) return this.embedder.embed(term.parts, context, 'query');
     if ('vector' in term) return { vector: term.vector, modality: 'text' };
-    const item = await this.store.get(term.id);
-    if (item === undefined) throw new Problem('not_found', `There is no item "${term.id}".`, { id: term.id });
-    return item;
+    return existingItem(this.store, term.id);
   }
 
   private async hits(vector: Float32Array, request: SearchRequest): Promise<Hit[]> {

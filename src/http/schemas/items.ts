@@ -1,4 +1,5 @@
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
+import type { ItemInfo } from '../../store/vector-store.js';
 import { MAX_DELETED_IDS, MAX_ITEMS } from '../request-limits.js';
 import { inputContent, jsonContent } from './body-content.js';
 import {
@@ -26,6 +27,13 @@ export const StoredItem = Type.Object(
   },
   { title: 'Item', description: 'A stored item.' },
 );
+
+/** An item as replies have it. */
+export const toStoredItem = ({ id, modality, metadata }: ItemInfo): Static<typeof StoredItem> => ({
+  id,
+  modal_type: modality,
+  metadata,
+});
 
 const LABELS = { id: Type.Optional(Id), metadata: Type.Optional(MetadataObject) };
 /** Fields beside the files of one item, or of several. */
