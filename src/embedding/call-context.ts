@@ -14,6 +14,8 @@ export interface CallContext {
   readonly forwarded?: boolean;
   /** The trace that the work belongs to. */
   readonly trace?: TraceHeaders | undefined;
+  /** How long inputs may wait for others, in milliseconds, so that the model runs on several at once. */
+  readonly patienceMs?: number | undefined;
   /** Resolves when the reply has been sent or the client has disconnected. */
   readonly replied?: Promise<void>;
   /** Called with a file that was decoded; not when its vector was known. */

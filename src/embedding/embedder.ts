@@ -96,9 +96,9 @@ export class Embedder {
     const modality = only !== undefined && modalities.length === 1 ? only : richestModality(modalities);
     const record: RecordStage = (stage, of, seconds, endedAgo) =>
       context.record(stage, of, seconds, this.model, endedAgo);
-    const { forwarded, trace } = context;
+    const { forwarded, trace, patienceMs } = context;
     if (hasLongText(parts)) await this.turns.next();
-    const options = { modality, role, signal, record, forwarded, trace };
+    const options = { modality, role, signal, record, patienceMs, forwarded, trace };
     return { modality, ...(await this.encoder.encode(decoded, options)) };
   }
 
@@ -113,7 +113,7 @@ export class Embedder {
     const media = await decodeMedia(upload, { as, image, video, limits, ffmpeg, signal });
     context.onDecoded?.(media);
     context.record('decode', media.modality, (performance.now() - start) / 1000, this.model);
-    return { ...media, upload };
+    return { modality: media.modality, frames: media.frames, upload };
   }
 }
 

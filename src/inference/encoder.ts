@@ -26,6 +26,8 @@ export interface EncodeOptions {
   /** Aborted when no caller waits for the vector any more. */
   signal: AbortSignal;
   record: RecordStage;
+  /** How long the input may wait for others to share a batch with, in milliseconds; default: as long as a batch runs. */
+  patienceMs?: number | undefined;
   /** Whether another service forwarded the request to this one: it is not forwarded again. */
   forwarded?: boolean | undefined;
   /** The trace that the request belongs to. */

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { isDeepStrictEqual } from 'node:util';
 import { Problem } from '../common/errors.js';
 import type { Logger } from '../lib/log/logger.js';
@@ -145,6 +146,8 @@ export class JobRunner {
     const job = this.jobs.find(({ state }) => state === 'queued');
     if (job === undefined) return;
     const interrupt = new AbortController();
+    // Every file that is read just then listens to this one signal.
+    setMaxListeners(0, interrupt.signal);
     const ended = this.run(job, interrupt.signal).finally(() => {
       this.running = undefined;
       this.next();

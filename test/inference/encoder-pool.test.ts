@@ -89,6 +89,30 @@ describe('EncoderPool', () => {
     expect((batches ?? 0) - (batchesAlone ?? 0)).toBeLessThan(inputs.length / 2);
   });
 
+  it('runs inputs that may wait in one batch, and those that wait in vain when their time is over', async () => {
+    const { pool, metrics } = await start();
+    const options = { modality: 'text', role: 'document', record: () => {} } as const;
+    const patient = (text: string, patienceMs: number) =>
+      pool.encode(textOf(text), { ...options, patienceMs, signal: new AbortController().signal });
+    const batches = async () =>
+      (await metrics.batchSize.get()).values.find(({ metricName }) => metricName?.endsWith('_count'))?.value;
+    await Promise.all(Array.from({ length: 8 }, (_, i) => patient(`number ${i}`, 60_000)));
+    expect(await batches()).toBe(1);
+    const alone = await Promise.all([patient('alone', 20), patient('alone', 40)]);
+    expect(await batches()).toBe(2);
+    expect(dot(alone[0].vector, alone[1].vector)).toBeCloseTo(1, 5);
+    const [waiting, urgent] = [
+      patient('waits', 60_000),
+      pool.encode(textOf('comes'), { ...options, signal: new AbortController().signal }),
+    ];
+    await Promise.all([waiting, urgent]);
+    expect(await batches()).toBe(3);
+    // Those that wait when the pool is closed are still answered.
+    const last = patient('last', 60_000);
+    await pool.close();
+    expect((await last).vector).toHaveLength(model.manifest.dim);
+  });
+
   it('distinguishes the order of frames: time is a dimension', async () => {
     const { encode } = await start();
     const video = (values: number[]) => inputOf({ frames: values.map((value, t) => frame(value, t)) });

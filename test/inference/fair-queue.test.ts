@@ -75,6 +75,35 @@ describe('FairQueue', () => {
     expect(queueOf().hasFullBatch(limits)).toBe(false);
   });
 
+  it('lets jobs wait for others that may, until there are enough, one may not, or their time is over', () => {
+    const large = { maxTokens: 4096, maxSize: 64 };
+    const patient = (untilMs: number) => ({ ...text(4), waitsUntilMs: untilMs });
+    const queue = queueOf(patient(100), patient(120));
+    expect(queue.take(large, 50)).toEqual([]);
+    expect(queue.patienceEndsMs).toBe(100);
+    expect(queue.take(large, 100)).toHaveLength(2);
+    expect(queue.patienceEndsMs).toBeUndefined();
+
+    for (let i = 0; i < 7; i++) queue.add(patient(100));
+    expect(queue.take(large, 50)).toEqual([]);
+    queue.add(patient(100));
+    expect(queue.take(large, 50)).toHaveLength(8);
+
+    queue.add(patient(100));
+    queue.add(text(4));
+    expect(queue.take(large, 50)).toHaveLength(2);
+  });
+
+  it('serves the jobs that do not wait while others do, and small batches where no more fit', () => {
+    const patient = (patchCount: number) => ({ ...video(patchCount), waitsUntilMs: 100 });
+    const queue = queueOf(patient(128), text(4));
+    expect(queue.take(limits, 50)).toEqual([text(4)]);
+    expect(queue.take(limits, 50)).toEqual([]);
+    for (let i = 0; i < 2; i++) queue.add(patient(128));
+    expect(queue.take(limits, 50)).toHaveLength(2);
+    expect(queue.take(limits)).toHaveLength(1);
+  });
+
   it('does not return a job that was removed', () => {
     const [removed, kept] = [text(3), text(4)];
     const queue = queueOf(removed, kept);

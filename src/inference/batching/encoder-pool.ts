@@ -96,11 +96,12 @@ export class EncoderPool<Input> implements Encoder {
    * @throws Problem `invalid_request` and `too_large` of the family, `overloaded` when the queue is full,
    *   `client_closed` when the signal fires first, `not_ready` when the pool has failed, `shutting_down`
    */
-  async encode(parts: readonly Part[], { modality, role, signal, record }: EncodeOptions): Promise<EncodedInput> {
+  async encode(parts: readonly Part[], options: EncodeOptions): Promise<EncodedInput> {
+    const { modality, role, signal, record, patienceMs } = options;
     const start = performance.now();
     const prepared = this.family.prepare(parts, role);
     record('serialise', modality, (performance.now() - start) / 1000);
-    const { vector, count, queueSeconds, inferenceSeconds } = await this.enqueue(prepared, signal);
+    const { vector, count, queueSeconds, inferenceSeconds } = await this.enqueue(prepared, signal, patienceMs);
     record('queue', modality, queueSeconds, inferenceSeconds);
     record('inference', modality, inferenceSeconds);
     const { textLength, patchCount, truncated } = prepared;
@@ -110,6 +111,8 @@ export class EncoderPool<Input> implements Encoder {
   /** Ends the pool after the inputs it has accepted. */
   async close(): Promise<void> {
     this.closed.abort();
+    clearTimeout(this.patience);
+    this.dispatch();
     while (this.queue.length > 0 && this.workers.length > 0) await sleep(CLOSE_POLL_MS);
     await Promise.all(this.workers.map((worker) => worker.close()));
     // A worker that exited before it was closed leaves jobs that no other worker will run.
@@ -120,12 +123,26 @@ export class EncoderPool<Input> implements Encoder {
     return this.closed.signal.aborted;
   }
 
-  private enqueue({ input, textLength, patchCount }: Prepared<Input>, signal: AbortSignal): Promise<JobOutput> {
+  private enqueue(
+    { input, textLength, patchCount }: Prepared<Input>,
+    signal: AbortSignal,
+    patienceMs: number | undefined,
+  ): Promise<JobOutput> {
     const refusal = this.refusal(signal);
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const enqueuedAtMs = performance.now();
-      const job: Job<Input> = { input, textLength, patchCount, enqueuedAtMs, attempts: 0, resolve, reject };
+      const waitsUntilMs = patienceMs === undefined ? undefined : enqueuedAtMs + patienceMs;
+      const job: Job<Input> = {
+        input,
+        textLength,
+        patchCount,
+        enqueuedAtMs,
+        waitsUntilMs,
+        attempts: 0,
+        resolve,
+        reject,
+      };
       this.queue.add(job);
       signal.addEventListener('abort', () => this.cancel(job), { once: true });
       this.dispatch();
@@ -156,11 +173,22 @@ export class EncoderPool<Input> implements Encoder {
       if (worker === undefined) return;
       // A busy worker gets its next batch early only when that is full: until then the batch may still grow.
       if (worker.inFlight > 0 && !this.queue.hasFullBatch(this.options)) return;
-      const jobs = this.queue.take(this.options);
-      if (jobs.length === 0) return;
+      const jobs = this.queue.take(this.options, this.closing ? undefined : performance.now());
+      if (jobs.length === 0) {
+        this.dispatchLater();
+        return;
+      }
       void this.runBatch(worker, jobs);
     }
   }
+
+  /** Comes back when the first of those that wait for others has waited long enough. */
+  private dispatchLater(): void {
+    clearTimeout(this.patience);
+    const ends = this.queue.patienceEndsMs;
+    if (ends !== undefined) this.patience = setTimeout(() => this.dispatch(), Math.max(1, ends - performance.now()));
+  }
+  private patience: NodeJS.Timeout | undefined;
 
   /** The worker with the fewest batches, unless every worker has as many as it may. */
   private workerWithRoom(): WorkerHandle | undefined {

@@ -6,6 +6,8 @@ export interface Queued {
   patchCount: number;
   /** Whether the job gets a batch of its own: a batch that it shared has failed. */
   alone?: boolean;
+  /** Until when it may wait for others to share its batch, by `performance.now()`; without it, it does not. */
+  waitsUntilMs?: number | undefined;
 }
 
 export interface BatchLimits {
@@ -15,6 +17,8 @@ export interface BatchLimits {
   maxSize: number;
 }
 
+/** A batch of this many is worth running: on a larger one the model is hardly faster. */
+const WORTHWHILE_SIZE = 8;
 /** Texts up to this length share a bucket: padding them to each other costs less than another batch. */
 const SHORTEST_BUCKET_TOKENS = 16;
 
@@ -64,9 +68,12 @@ export class FairQueue<Job extends Queued> {
     return true;
   }
 
-  /** The next batch, oldest jobs of its bucket first; empty when no job waits. */
-  take(limits: BatchLimits): Job[] {
-    const bucket = this.nextBucket();
+  /**
+   * The next batch, oldest jobs of its bucket first; empty when no job waits, or all wait for others.
+   * @param nowMs by `performance.now()`; without it no job waits for others any longer
+   */
+  take(limits: BatchLimits, nowMs = Number.POSITIVE_INFINITY): Job[] {
+    const bucket = this.nextBucket((jobs) => !waitsForOthers(jobs, limits, nowMs));
     if (bucket === undefined) return [];
     this.virtualTime = bucket.served;
     const jobs = bucket.jobs.splice(0, batchSize(bucket.jobs, limits));
@@ -77,18 +84,35 @@ export class FairQueue<Job extends Queued> {
 
   /** Whether the next batch is full: waiting for more jobs does not make it larger. */
   hasFullBatch(limits: BatchLimits): boolean {
-    const jobs = this.nextBucket()?.jobs ?? [];
-    const size = batchSize(jobs, limits);
-    return size === limits.maxSize || size < jobs.length;
+    const next = this.nextBucket(() => true);
+    return next !== undefined && isFull(next.jobs, limits, limits.maxSize);
   }
 
-  private nextBucket(): Bucket<Job> | undefined {
+  /** When the first of the jobs that wait for others has waited long enough; undefined when none does. */
+  get patienceEndsMs(): number | undefined {
+    const ends = [...this.buckets.values()].flatMap(({ jobs }) => jobs[0]?.waitsUntilMs ?? []);
+    return ends.length === 0 ? undefined : Math.min(...ends);
+  }
+
+  private nextBucket(isReady: (jobs: readonly Job[]) => boolean): Bucket<Job> | undefined {
     let next: Bucket<Job> | undefined;
     for (const bucket of this.buckets.values()) {
-      if (bucket.jobs.length > 0 && (next === undefined || bucket.served < next.served)) next = bucket;
+      const { jobs, served } = bucket;
+      if (jobs.length > 0 && (next === undefined || served < next.served) && isReady(jobs)) next = bucket;
     }
     return next;
   }
+}
+
+/** Whether all jobs of a bucket may wait, and there are too few. */
+const waitsForOthers = (jobs: readonly Queued[], limits: BatchLimits, nowMs: number): boolean =>
+  jobs.every(({ waitsUntilMs = 0 }) => waitsUntilMs > nowMs) &&
+  !isFull(jobs, limits, Math.min(WORTHWHILE_SIZE, limits.maxSize));
+
+/** Whether the first jobs make a batch of `size`, or more would not fit. */
+function isFull(jobs: readonly Queued[], limits: BatchLimits, size: number): boolean {
+  const fitting = batchSize(jobs, limits);
+  return fitting >= size || fitting < jobs.length;
 }
 
 /** How many of the first jobs fit into one batch. */
