@@ -23,6 +23,7 @@ import { post, summarise } from '../load.mjs';
 import { residentMB } from '../resident-memory.mjs';
 import { startService } from '../service.mjs';
 import { printTable } from '../table.mjs';
+import { runJob } from './job.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -40,12 +41,19 @@ const BATCH = 8;
 const folder = await mkdtemp(path.join(tmpdir(), 'onespace-ingest-'));
 const ffmpeg = await Ffmpeg.locate();
 
+/** What a telephone says of its photos. */
+const EXIF = {
+  IFD0: { Make: 'Apple', Model: 'iPhone 12' },
+  IFD2: { DateTimeOriginal: '2019:06:01 12:34:56', OffsetTimeOriginal: '+02:00', LensModel: 'back camera 4.2mm f/1.6' },
+  IFD3: { GPSLatitudeRef: 'N', GPSLatitude: '38/1 42/1 0/1', GPSLongitudeRef: 'W', GPSLongitude: '9/1 6/1 0/1' },
+};
+
 /** As much detail as a photograph: smooth shapes under fine noise. */
 async function makePhotos(count) {
   await mkdir(path.join(folder, 'photos'));
   const noise = { type: 'gaussian', mean: 128, sigma: 12 };
   const picture = sharp({ create: { width: 1600, height: 1200, channels: 3, background: 'grey', noise } }).blur(1.2);
-  const jpeg = await picture.jpeg({ quality: 85 }).toBuffer();
+  const jpeg = await picture.withExif(EXIF).jpeg({ quality: 85 }).toBuffer();
   for (let i = 0; i < count; i++)
     await writeFile(path.join(folder, 'photos', `IMG_${i}.jpg`), Buffer.concat([jpeg, Buffer.from(` ${i}`)]));
 }
@@ -98,22 +106,6 @@ async function bareRate(kind, extension, count) {
 }
 
 const agent = new http.Agent({ keepAlive: true });
-const getJson = async (url) => (await fetch(url)).json();
-
-/** Runs a job to its end. @returns it, its seconds, and what `onLook` saw on the way */
-async function runJob(service, of, onLook = () => {}) {
-  const start = performance.now();
-  const headers = { 'content-type': 'application/json' };
-  const reply = await fetch(`${service.url}/jobs`, { method: 'POST', headers, body: JSON.stringify({ folder: of }) });
-  let job = await reply.json();
-  while (!['done', 'failed'].includes(job.state)) {
-    await sleep(250);
-    job = await getJson(`${service.url}/jobs/${job.id}`);
-    await onLook(job);
-  }
-  if (job.state !== 'done' || job.counts.refused > 0) throw new Error(JSON.stringify(job));
-  return { job, seconds: (performance.now() - start) / 1000 };
-}
 
 /** Latencies of searches at a steady rate until `isOver`. */
 async function searchUntil(service, isOver) {

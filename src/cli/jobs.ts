@@ -23,8 +23,8 @@ export const command = new Command('jobs')
   });
 
 function lineOf({ id, state, folder = 'items that were sent', counts, seconds_left: left, problem }: Job): string {
-  const { found, unchanged, stored, moved, removed, refused } = counts;
-  const done = `${unchanged + stored + moved + refused} of ${found} files, ${stored} stored, ${refused} refused`;
+  const { found, unchanged, stored, updated, moved, removed, refused } = counts;
+  const done = `${unchanged + stored + updated + moved + refused} of ${found} files, ${stored} stored, ${refused} refused`;
   const more = [
     ...(removed > 0 ? [`${removed} removed`] : []),
     ...(left === undefined ? [] : [`${left} s left`]),

@@ -377,7 +377,15 @@ export interface Job {
   started_at?: string;
   ended_at?: string;
   /** Files by what became of them; `removed` counts items. */
-  counts: { found: number; unchanged: number; stored: number; moved: number; refused: number; removed: number };
+  counts: {
+    found: number;
+    unchanged: number;
+    stored: number;
+    updated: number;
+    moved: number;
+    refused: number;
+    removed: number;
+  };
   /** Files stored or refused, on average. */
   files_per_second?: number;
   /** Estimate, while it runs. */

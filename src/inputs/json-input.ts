@@ -1,8 +1,9 @@
 import { takeInPlace } from '../media/upload.js';
 import { exactlyOne } from './exactly-one.js';
-import { filesBeside } from './files-beside.js';
+import type { FileMark } from './file-mark.js';
 import type { MediaRoots } from './media-roots.js';
 import type { InputPart } from './part.js';
+import { SidecarFiles } from './sidecar-files.js';
 import type { MediaUrls, OpenContext } from './url/media-url.js';
 
 /** One part in JSON: exactly one of the four. Images and videos are URLs; a path names a file below a media root. */
@@ -11,6 +12,8 @@ export interface JsonPart {
   image?: string | undefined;
   video?: string | undefined;
   path?: string | undefined;
+  /** The files beside that file that say more of it, where the service knows them; else it looks for them. */
+  sidecars?: readonly FileMark[] | undefined;
 }
 
 /** An input in JSON: one part, or several that make one sequence. */
@@ -30,11 +33,15 @@ export interface RootLimits {
 
 /** Turns JSON inputs into parts: decodes their data: URLs, fetches their https: URLs, reads the files they name. */
 export class JsonInputs {
+  private readonly sidecars: SidecarFiles;
+
   constructor(
     private readonly urls: MediaUrls,
     private readonly roots: MediaRoots,
     private readonly limits: RootLimits,
-  ) {}
+  ) {
+    this.sidecars = new SidecarFiles(roots);
+  }
 
   /**
    * The parts of `input`, in order; the files belong to `context.uploads`.
@@ -66,7 +73,7 @@ export class JsonInputs {
       const file = await this.roots.find(value, `${path}.path`);
       const { bytes, modifiedMs } = file;
       const upload = uploads.add(await takeInPlace(file, { ...this.limits, signal }));
-      const readBeside = () => filesBeside(this.roots, value);
+      const readBeside = () => this.sidecars.read(value, part.sidecars);
       return { upload, origin: { path: value, bytes, modifiedMs, readBeside } };
     }
     return { upload: await this.urls.open(value, `${path}.${name}`, context), as: name };

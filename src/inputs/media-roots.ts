@@ -16,6 +16,8 @@ export interface RootFile {
 }
 
 const NAME = /^[A-Za-z0-9_-]+$/;
+/** Such a name is the same in every encoding. */
+const IS_ASCII = /^[\0-\x7f]*$/;
 
 /**
  * The folders whose files may be named in requests instead of sent: `photos=/mnt/photos`. They are only read. What a
@@ -104,6 +106,7 @@ export class MediaRoots {
       throw invalidField(field, `${field} must be a path below a media root, such as "photos/2019/a.jpg".`);
     const root = this.folderOf(name);
     const found = await resolved(path.join(root, ...parts), file).catch(async (problem: unknown) => {
+      if (IS_ASCII.test(file)) throw problem;
       const raw = await rawPlace(root, parts);
       if (raw === undefined) throw problem;
       return await realpath(raw, { encoding: 'buffer' });

@@ -1,4 +1,5 @@
 import type { Upload } from '../media/upload.js';
+import type { FileMark } from './file-mark.js';
 
 /** One part of an input: a text, or a received file. */
 export type InputPart =
@@ -24,6 +25,8 @@ export interface FileOrigin {
 
 /** What programs for photographs put beside a file. */
 export interface FilesBeside {
+  /** Those that were read. */
+  files: FileMark[];
   /** A file of XMP. */
   xmp?: Uint8Array;
   /** The JSON of Google Takeout. */

@@ -1,9 +1,11 @@
 import type { Problem } from '../common/errors.js';
 import type { Modality } from '../common/modality.js';
 import { exactlyOne } from '../inputs/exactly-one.js';
+import { markOf } from '../inputs/file-mark.js';
 import { INPUT_NAMES, type JsonInput, type JsonInputs } from '../inputs/json-input.js';
 import type { InputPart } from '../inputs/part.js';
 import type { OpenContext } from '../inputs/url/media-url.js';
+import type { MediaHeader } from '../media/decode.js';
 import { MAX_FACTS_BYTES } from '../media/facts/facts.js';
 import type { FactsReader } from '../media/facts/facts-reader.js';
 import { LIMITS } from '../store/limits.js';
@@ -30,9 +32,10 @@ export type ResolvedItem = { metadata: Metadata } & (
 
 const CONTENT_NAMES = [...INPUT_NAMES, 'embedding'] as const;
 
-/** Opens what new items are made from: each once, however many models embed it. */
+/** Opens what new items are made from, and reads what it says of itself: once, however many models embed it. */
 export class ItemResolver {
   readonly #resolved = new Map<NewItem, Promise<ResolvedItem>>();
+  readonly #described = new Map<NewItem, Promise<Metadata>>();
 
   /**
    * @param inputs opens JSON; not needed where every item has its parts
@@ -51,24 +54,35 @@ export class ItemResolver {
 
   /** @throws Problem of the item: it was refused, has not exactly one content, or its URL cannot be opened */
   resolve(item: NewItem): Promise<ResolvedItem> {
-    const resolved = this.#resolved.get(item) ?? this.#withFacts(item);
+    const resolved = this.#resolved.get(item) ?? this.#open(item);
     this.#resolved.set(item, resolved);
     return resolved;
   }
 
-  /** With what its file says of itself, where it has one; metadata that were sent count before that. */
-  async #withFacts(item: NewItem): Promise<ResolvedItem> {
-    const resolved = await this.#open(item);
-    if (!('parts' in resolved)) return resolved;
+  /**
+   * The metadata of an item, with what its file says of itself, where it has one; metadata that were sent count before that.
+   * @param header of the file, where it was decoded
+   * @throws Problem as `resolve`, `client_closed`
+   */
+  describe(item: NewItem, header?: MediaHeader): Promise<Metadata> {
+    const described = this.#described.get(item) ?? this.#describe(item, header);
+    this.#described.set(item, described);
+    return described;
+  }
+
+  async #describe(item: NewItem, header: MediaHeader | undefined): Promise<Metadata> {
+    const resolved = await this.resolve(item);
+    const { metadata } = resolved;
+    if (this.facts === undefined || !('parts' in resolved)) return metadata;
     const [file, ...others] = resolved.parts.flatMap((part) => ('upload' in part ? [part] : []));
-    if (this.facts === undefined || file === undefined || others.length > 0) return resolved;
-    const { filename, path } = resolved.metadata;
+    if (file === undefined || others.length > 0) return metadata;
     const { upload, origin } = file;
-    const around = { filename: filename ?? path, modifiedMs: origin?.modifiedMs, beside: await origin?.readBeside() };
+    const { files: sidecars = [], ...beside } = (await origin?.readBeside()) ?? {};
+    const around = { filename: metadata.filename ?? metadata.path, modifiedMs: origin?.modifiedMs, beside, header };
     const facts = await this.facts.read(upload, around, this.context.signal);
     // An item of several parts is not the same as another with the same file.
     const hash = resolved.parts.length === 1 ? { content_hash: upload.sha256 } : {};
-    return { ...resolved, metadata: { ...facts, ...hash, ...resolved.metadata } };
+    return { ...facts, ...(sidecars.length === 0 ? {} : { sidecars }), ...hash, ...metadata };
   }
 
   async #open(item: NewItem): Promise<ResolvedItem> {
@@ -97,13 +111,12 @@ export function describe(parts: readonly InputPart[], metadata: Metadata | undef
 }
 
 /** Where the file of an item lies, and what tells whether it has changed since. */
-export function originOf(parts: readonly InputPart[]): Metadata {
+function originOf(parts: readonly InputPart[]): Metadata {
   const [found] = parts.flatMap((part) =>
     'upload' in part && part.origin !== undefined ? [{ ...part, ...part.origin }] : [],
   );
   if (found === undefined) return {};
-  const { path, bytes, modifiedMs, upload } = found;
-  return { path, bytes, modified_at: new Date(modifiedMs).toISOString(), content_hash: upload.sha256 };
+  return { ...markOf(found), content_hash: found.upload.sha256 };
 }
 
 const ELLIPSIS = '…';

@@ -71,9 +71,9 @@ async function prepare(
   context: CallContext,
 ): Promise<Prepared> {
   const { id } = newItem;
-  const { metadata, ...content } = await resolver.resolve(newItem);
+  const content = await resolver.resolve(newItem);
   if ('embedding' in content) {
-    const { embedding, modality } = content;
+    const { embedding, modality, metadata } = content;
     return { item: { id, metadata, modality, vector: toUnitVector(embedding, dim) }, kept: undefined };
   }
   // What lies below a media root stays there, and is not copied.
@@ -93,8 +93,9 @@ async function prepare(
     ]);
     const { media } = seen;
     const original = kept === undefined ? {} : { original: kept.original };
-    const described = media === undefined ? metadata : { ...lookOf(media), ...metadata };
-    return { item: { id, metadata: described, modality, vector, ...original }, kept };
+    const described = await resolver.describe(newItem, media?.header);
+    const metadata = media === undefined ? described : { ...lookOf(media), ...described };
+    return { item: { id, metadata, modality, vector, ...original }, kept };
   } catch (error) {
     await kept?.rollBack();
     throw error;

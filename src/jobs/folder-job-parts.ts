@@ -1,16 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Problem } from '../common/errors.js';
 import type { CallContext } from '../embedding/call-context.js';
+import type { FileMark } from '../inputs/file-mark.js';
 import type { JsonInputs } from '../inputs/json-input.js';
 import type { MediaRoots } from '../inputs/media-roots.js';
 import { UploadScope } from '../inputs/upload-scope.js';
 import type { Thumbnails } from '../items/files/thumbnails.js';
-import { ItemResolver, originOf } from '../items/new-item.js';
+import { ItemResolver } from '../items/new-item.js';
+import { FACT_NAMES } from '../media/facts/facts.js';
 import type { FactsReader } from '../media/facts/facts-reader.js';
 import type { ModelRegistry } from '../serving/model-registry.js';
 import { eachPage } from '../store/pages.js';
+import type { Metadata } from '../store/vector-store.js';
 import type { FolderJobParts, KnownFile } from './folder-job.js';
-import type { LiveClip } from './live-photos.js';
 import type { StorableItem } from './storable-item.js';
 
 export interface JobService {
@@ -25,8 +27,10 @@ export interface JobService {
   admission: { readonly underWay: number; readonly lastTakenMs: number };
 }
 
-/** Files that are read and embedded at the same time: enough to keep the decoder and the model both busy. */
-const FILES_AT_ONCE = 8;
+/** Files that are read and embedded at the same time: a batch that is in the model, and the next that is being decoded. */
+const FILES_AT_ONCE = 16;
+/** A file waits this long at most for others to share a batch with: decoding them takes less. */
+const PATIENCE_MS = 100;
 /** For this long after a request there may be another, which would wait for all files that are in the model just then. */
 const RECENT_MS = 2000;
 const PAGE_ITEMS = 1000;
@@ -37,6 +41,7 @@ const LOOK_MS = 5;
 /** What a job needs of the service, for one model. */
 export function folderJobParts(service: JobService, name: string | undefined): FolderJobParts {
   const { models, inputs, facts, thumbnails, roots, admission, isRollingOut } = service;
+  const atOnce = () => (performance.now() - admission.lastTakenMs < RECENT_MS ? 1 : FILES_AT_ONCE);
   /** The model may be replaced while a job runs: it is asked for anew each time. */
   async function withModel<Result>(
     work: (model: ReturnType<ModelRegistry['get']>) => Promise<Result>,
@@ -54,18 +59,22 @@ export function folderJobParts(service: JobService, name: string | undefined): F
     model: ReturnType<ModelRegistry['get']>,
     from: string,
     to: StorableItem,
+    isAnew: boolean,
     signal: AbortSignal,
   ) {
     const uploads = new UploadScope(Number.POSITIVE_INFINITY);
     const context: CallContext = { uploads, signal, record: () => {} };
     try {
-      const origin = originOf(await inputs.open(to.json, 'body', context));
+      const file = { ...to, path: 'body' };
+      const ofFile = new ItemResolver(context, inputs, facts);
+      const read = isAnew ? await ofFile.describe(file) : (await ofFile.resolve(file)).metadata;
       // Read last: whoever stores the item meanwhile is not to lose it.
       const item = await model.store.get(from);
       const hash = item?.metadata.content_hash;
-      if (item === undefined || hash === undefined || hash !== origin.content_hash) return false;
-      const { live_clip: _, ...kept } = item.metadata;
-      const metadata = { ...kept, ...origin, ...to.metadata };
+      if (item === undefined || hash === undefined || hash !== read.content_hash) return false;
+      const replaced = isAnew ? [...OF_OTHER_FILES, ...FACT_NAMES] : OF_OTHER_FILES;
+      const kept = Object.entries(item.metadata).filter(([name]) => !replaced.includes(name));
+      const metadata = { ...Object.fromEntries(kept), ...read };
       const json = { embedding: [...item.vector], modal_type: item.modality };
       const resolver = new ItemResolver(context);
       const put = { id: to.id, json, path: 'body', metadata };
@@ -83,11 +92,13 @@ export function folderJobParts(service: JobService, name: string | undefined): F
   }
   return {
     roots,
+    readsFacts: facts !== undefined,
     put: (items, signal) =>
       withModel(async (model) => {
         // Files are read where they lie: there is nothing to bound.
         const uploads = new UploadScope(Number.POSITIVE_INFINITY);
-        const context: CallContext = { uploads, signal, record: () => {} };
+        const patienceMs = atOnce() > 1 ? PATIENCE_MS : undefined;
+        const context: CallContext = { uploads, signal, patienceMs, record: () => {} };
         const resolver = new ItemResolver(context, inputs, facts);
         try {
           const stored = await models.router.put(
@@ -101,9 +112,9 @@ export function folderJobParts(service: JobService, name: string | undefined): F
           uploads.close();
         }
       }),
-    move: (from, to, signal) =>
+    move: (from, to, isAnew, signal) =>
       // The candidate of a rollout needs the file itself.
-      isRollingOut() ? Promise.resolve(false) : withModel((model) => moveItem(model, from, to, signal)),
+      isRollingOut() ? Promise.resolve(false) : withModel((model) => moveItem(model, from, to, isAnew, signal)),
     async *known(prefix) {
       // Ids are in order, so those with the prefix stand together.
       for await (const items of eachPage(models.get(name).store, { limit: PAGE_ITEMS, after: prefix }))
@@ -113,7 +124,7 @@ export function folderJobParts(service: JobService, name: string | undefined): F
         }
     },
     remove: (ids) => withModel((model) => models.router.delete(model, ids)),
-    atOnce: () => (performance.now() - admission.lastTakenMs < RECENT_MS ? 1 : FILES_AT_ONCE),
+    atOnce,
     async idle(signal) {
       const deadline = performance.now() + LONGEST_WAIT_MS;
       while (admission.underWay > 0 && performance.now() < deadline) await sleep(LOOK_MS, undefined, { signal });
@@ -121,12 +132,16 @@ export function folderJobParts(service: JobService, name: string | undefined): F
   };
 }
 
+/** Fields that say which other files belong to an item. */
+const OF_OTHER_FILES = ['live_clip', 'sidecars'];
+
 /** An item without these fields was not made from a file where it lies: it counts as changed. */
-function knownFile(id: string, { bytes, modified_at, live_clip: clip }: Record<string, unknown>): KnownFile {
+function knownFile(id: string, { bytes, modified_at, live_clip: clip, sidecars }: Metadata): KnownFile {
   return {
     path: id,
     bytes: Number(bytes),
-    modifiedMs: Date.parse(String(modified_at)),
-    clip: clip as LiveClip | undefined,
+    modified_at: String(modified_at),
+    clip: clip as FileMark | undefined,
+    sidecars: Array.isArray(sidecars) ? (sidecars as FileMark[]) : [],
   };
 }

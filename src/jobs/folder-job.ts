@@ -1,31 +1,33 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Problem } from '../common/errors.js';
+import { type FileMark, markOf } from '../inputs/file-mark.js';
 import type { MediaRoots } from '../inputs/media-roots.js';
 import { type FoundFile, findFiles } from '../media/find-files.js';
 import type { Job, JobCounts } from './job.js';
-import { type LiveClip, liveClips } from './live-photos.js';
+import { liveClips } from './live-photos.js';
+import { sidecarFinder } from './sidecar-finder.js';
 import type { StorableItem } from './storable-item.js';
 import { type JobHooks, type JobParts, patiently, storeEach } from './store-items.js';
 
-/** A stored item that was made from a file of a media root. */
-export interface KnownFile {
-  /** Its id. */
-  path: string;
-  bytes: number;
-  /** When the file was last changed, in milliseconds since 1970. */
-  modifiedMs: number;
+/** A file of a media root, as it is or as it was when its item was stored; the path is the id of the item. */
+export interface KnownFile extends FileMark {
   /** The clip of a Live Photo. */
-  clip?: LiveClip | undefined;
+  clip: FileMark | undefined;
+  /** The files beside it that say more of it. */
+  sidecars: readonly FileMark[];
 }
 
 /** What a job for a folder needs of the service. */
 export interface FolderJobParts extends JobParts {
   roots: MediaRoots;
+  /** Whether items have what their files say of themselves. */
+  readsFacts: boolean;
   /**
    * Gives the vector of an item to another one, made from a file of the same content.
+   * @param isAnew whether what the file says of itself is read again; otherwise the other item has the metadata of the one
    * @returns false where the content is another one, or the vector cannot be kept
    */
-  move(from: string, to: StorableItem, signal: AbortSignal): Promise<boolean>;
+  move(from: string, to: StorableItem, isAnew: boolean, signal: AbortSignal): Promise<boolean>;
   /** The items whose path begins with `prefix`. */
   known(prefix: string): AsyncIterable<KnownFile>;
   /** @returns how many items were removed */
@@ -47,22 +49,19 @@ export async function runFolder(
   hooks: JobHooks,
 ): Promise<void> {
   const place = await parts.roots.findFolder(folder, 'body.folder');
-  const { files: all, unreadable } = await findFiles(place);
+  const { files: all, sidecars, unreadable } = await findFiles(place);
   const closed = unreadable.find(({ file }) => file === place);
   if (closed !== undefined) throw new Problem('forbidden', `The folder "${folder}" cannot be read: ${closed.reason}.`);
   const within = (name: string) => `${folder}/${name}`;
   await hooks.onRefused(unreadable.map(({ file, reason }) => ({ file: within(file), reason })));
   const known = new Map<string, KnownFile>();
   for await (const item of parts.known(`${folder}/`)) known.set(item.path, item);
-  const toClip = ({ name, bytes, modifiedMs }: FoundFile): LiveClip => ({
-    path: within(name),
-    bytes,
-    modified_at: new Date(wholeMs(modifiedMs)).toISOString(),
-  });
+  const toMark = ({ name, bytes, modifiedMs }: FoundFile) => markOf({ path: within(name), bytes, modifiedMs });
   const clips = await liveClips(all, (photo, clip) => {
-    if (isDeepStrictEqual(known.get(within(photo.name))?.clip, toClip(clip))) return true;
+    if (isDeepStrictEqual(known.get(within(photo.name))?.clip, toMark(clip))) return true;
     return known.has(within(clip.name)) ? false : undefined;
   });
+  const sidecarsOf = sidecarFinder(parts.readsFacts ? sidecars : []);
   const areClips = new Set(clips.values());
   const files = all.filter((file) => !areClips.has(file));
   Object.assign(counts, { found: files.length + unreadable.length, refused: unreadable.length });
@@ -73,16 +72,17 @@ export async function runFolder(
   const gone = new Gone([...known.values()].filter(({ path }) => !present.has(path) && !isHidden(path)));
   const changed: StorableItem[] = [];
   await hooks.onProgress(counts);
-  for (const { name, bytes, modifiedMs } of files) {
-    const clip = clips.get(name);
+  for (const one of files) {
+    const clip = clips.get(one.name);
     const file: KnownFile = {
-      path: within(name),
-      bytes,
-      modifiedMs: wholeMs(modifiedMs),
-      clip: clip === undefined ? undefined : toClip(clip),
+      ...toMark(one),
+      clip: clip === undefined ? undefined : toMark(clip),
+      sidecars: sidecarsOf(one.name).map(toMark),
     };
     const before = known.get(file.path);
-    if (!isForAll && before !== undefined && isAlike(before, file)) counts.unchanged += 1;
+    const isSame = !isForAll && before !== undefined && isSameFile(before, file);
+    if (isSame && areAlike(before.sidecars, file.sidecars)) counts.unchanged += 1;
+    else if (isSame && isDryRun) counts.updated += 1;
     else if (isForAll || isDryRun) changed.push(toItem(file));
     else if (!(await keepVector(file, before, gone, counts, parts, hooks))) changed.push(toItem(file));
   }
@@ -102,24 +102,27 @@ function assertNotEmpty(folder: string, files: number, known: number): void {
 }
 
 /** The item of a file. */
-const toItem = ({ path, clip }: KnownFile): StorableItem => ({
+const toItem = ({ path, clip, sidecars }: KnownFile): StorableItem => ({
   id: path,
-  json: { path },
-  metadata: clip === undefined ? {} : { live_clip: clip },
+  json: { path, sidecars },
+  metadata: {
+    ...(clip === undefined ? {} : { live_clip: clip }),
+    ...(sidecars.length === 0 ? {} : { sidecars }),
+  },
 });
 
-/** Times are stored in whole milliseconds. */
-const wholeMs = Math.floor;
+const isSameFile = (a: KnownFile, b: KnownFile): boolean => look(a) === look(b) && isDeepStrictEqual(a.clip, b.clip);
 
-const isAlike = (a: KnownFile, b: KnownFile): boolean =>
-  a.bytes === b.bytes && a.modifiedMs === b.modifiedMs && isDeepStrictEqual(a.clip, b.clip);
+/** Whether the files are the same but for their names, which change with that of the photo. */
+const areAlike = (a: readonly FileMark[], b: readonly FileMark[]): boolean =>
+  isDeepStrictEqual(a.map(look), b.map(look));
 
 /** Items whose file is no longer there; some of these files may be elsewhere now. */
 class Gone {
-  private readonly byLook = new Map<string, string[]>();
+  private readonly byLook = new Map<string, KnownFile[]>();
 
   constructor(private readonly items: readonly KnownFile[]) {
-    for (const item of items) this.byLook.set(look(item), [...this.alike(item), item.path]);
+    for (const item of items) this.byLook.set(look(item), [...this.alike(item), item]);
   }
 
   get paths(): string[] {
@@ -128,8 +131,8 @@ class Gone {
   private readonly moved = new Set<string>();
 
   /** Those with the size and the time of a file: renaming changes neither. */
-  alike(file: KnownFile): readonly string[] {
-    return (this.byLook.get(look(file)) ?? []).filter((path) => !this.moved.has(path));
+  alike(file: KnownFile): readonly KnownFile[] {
+    return (this.byLook.get(look(file)) ?? []).filter(({ path }) => !this.moved.has(path));
   }
 
   isMoved(path: string): void {
@@ -137,9 +140,9 @@ class Gone {
   }
 }
 
-const look = ({ bytes, modifiedMs }: KnownFile): string => `${bytes} ${modifiedMs}`;
+const look = ({ bytes, modified_at }: FileMark): string => `${bytes} ${modified_at}`;
 
-/** Keeps the vector of a file that was only renamed, or whose time alone has changed. @returns whether it could */
+/** Keeps the vector of a file that was only renamed, or of which the pixels are as before. @returns whether it could */
 async function keepVector(
   file: KnownFile,
   before: KnownFile | undefined,
@@ -148,16 +151,18 @@ async function keepVector(
   { move }: FolderJobParts,
   hooks: JobHooks,
 ): Promise<boolean> {
-  const { signal } = hooks;
-  if (before !== undefined && before.bytes === file.bytes) {
-    if (!(await patiently(() => move(file.path, toItem(file), signal), hooks, counts))) return false;
-    counts.unchanged += 1;
+  const moveFrom = (from: KnownFile) => {
+    const isAnew = !areAlike(from.sidecars, file.sidecars);
+    return patiently(() => move(from.path, toItem(file), isAnew, hooks.signal), hooks, counts);
+  };
+  if (before !== undefined) {
+    if (before.bytes !== file.bytes || !(await moveFrom(before))) return false;
+    counts.updated += 1;
     return true;
   }
-  if (before !== undefined) return false;
   for (const from of gone.alike(file))
-    if (await patiently(() => move(from, toItem(file), signal), hooks, counts)) {
-      gone.isMoved(from);
+    if (await moveFrom(from)) {
+      gone.isMoved(from.path);
       counts.moved += 1;
       return true;
     }

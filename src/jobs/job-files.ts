@@ -4,7 +4,7 @@ import { errorCode, makeDir, writeFileAtomically } from '../lib/fs.js';
 import { linesOf } from '../lib/lines.js';
 import type { Logger } from '../lib/log/logger.js';
 import { writeProblem } from '../store/disk-errors.js';
-import { ENDED, type Job, type JobItem, type RefusedFile } from './job.js';
+import { ENDED, type Job, type JobItem, noCounts, type RefusedFile } from './job.js';
 
 const STATE = '.json';
 const REFUSED = '.refused.jsonl';
@@ -25,7 +25,9 @@ export class JobFiles {
     const jobs: Job[] = [];
     for (const name of names.filter((one) => one.endsWith(STATE)))
       try {
-        jobs.push(JSON.parse(await readFile(path.join(this.folder, name), 'utf8')) as Job);
+        const job = JSON.parse(await readFile(path.join(this.folder, name), 'utf8')) as Job;
+        // Earlier versions counted less.
+        jobs.push({ ...job, counts: { ...noCounts(), ...job.counts } });
       } catch (error) {
         this.logger.error({ err: error, file: name }, 'a job cannot be read');
       }

@@ -15,6 +15,8 @@ export interface JobCounts {
   /** That are as they were when they were stored: not read again. */
   unchanged: number;
   stored: number;
+  /** Whose metadata alone were brought up to date: their vectors were kept. */
+  updated: number;
   refused: number;
   /** That were stored under another name: their vectors were kept. */
   moved: number;
@@ -55,4 +57,12 @@ export interface RefusedFile {
 /** An item that was sent to be stored later; a wrong one with its problem. */
 export type JobItem = StorableItem | { id: string; problem: string };
 
-export const noCounts = (): JobCounts => ({ found: 0, unchanged: 0, stored: 0, moved: 0, refused: 0, removed: 0 });
+export const noCounts = (): JobCounts => ({
+  found: 0,
+  unchanged: 0,
+  stored: 0,
+  updated: 0,
+  moved: 0,
+  refused: 0,
+  removed: 0,
+});

@@ -1,12 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import type { FoundFile } from '../media/find-files.js';
 
-/** The few seconds of film that a telephone keeps with a photo, in a file of their own. */
-export interface LiveClip {
-  path: string;
-  bytes: number;
-  modified_at: string;
-}
+/*
+ * A Live Photo is a photo with a few seconds of film, which the telephone keeps in a file of their own.
+ */
 
 const PHOTO = /\.(heic|heif|jpe?g)$/i;
 const CLIP = /\.(mov|mp4)$/i;

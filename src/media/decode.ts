@@ -1,5 +1,5 @@
 import { clientClosed, Problem } from '../common/errors.js';
-import type { Frame, FrameSampling, FrameShape } from './frame.js';
+import type { Frame, FrameSampling, FrameShape, Size } from './frame.js';
 import { decodeAnimation } from './image/animation.js';
 import { decodeImage, type ImageInfo, inspectImage } from './image/image.js';
 import { rawPreview } from './image/raw/raw-preview.js';
@@ -14,7 +14,11 @@ export interface DecodedMedia {
   modality: 'image' | 'video';
   /** All of one size. */
   frames: Frame[];
+  header: MediaHeader;
 }
+
+/** What the header of a file says: pixels of an image, upright; the tags and streams of a video, as ffmpeg lists them. */
+export type MediaHeader = Size | { log: string };
 
 export interface DecodeOptions {
   /** The expected modality; without it the content decides. An animated GIF or WebP may be either. */
@@ -40,7 +44,8 @@ export async function decodeMedia(upload: Upload, options: DecodeOptions): Promi
   if (signal?.aborted) throw clientClosed();
   if (upload.modality === 'image') return decodeImageFile(upload, options);
   if (as === 'image') throw wrongModality(`a video (${upload.format})`, 'an image', 'video');
-  return { modality: 'video', frames: await decodeVideo(upload, { sampling: video, limits, ffmpeg, signal }) };
+  const { frames, log } = await decodeVideo(upload, { sampling: video, limits, ffmpeg, signal });
+  return { modality: 'video', frames, header: { log } };
 }
 
 /** A still or an animation: the first bytes of a GIF or WebP do not tell which. */
@@ -50,10 +55,11 @@ async function decodeImageFile(upload: ImageUpload, options: DecodeOptions): Pro
   const info = await inspectImage(source, limits);
   const isAnimated = info.delaysMs.length > 1;
   if (as === 'video' && !isAnimated) throw wrongModality(`a still image (${upload.format})`, 'a video', 'image');
+  const header = { width: info.width, height: info.height };
   const work = async (): Promise<DecodedMedia> =>
     as === 'image' || !isAnimated
-      ? { modality: 'image', frames: [await decodeImage(source, info, image, limits, signal)] }
-      : { modality: 'video', frames: await decodeAnimation(source, info, { sampling: video, limits, signal }) };
+      ? { modality: 'image', header, frames: [await decodeImage(source, info, image, limits, signal)] }
+      : { modality: 'video', header, frames: await decodeAnimation(source, info, { sampling: video, limits, signal }) };
   return imageSemaphore.use(work, { weight: weightOf(info, limits), signal });
 }
 

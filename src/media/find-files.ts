@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { isSidecarName } from './facts/sidecar.js';
 import { MEDIA_EXTENSIONS } from './formats.js';
 
 const MEDIA = new RegExp(`\\.(${MEDIA_EXTENSIONS.join('|')})$`, 'i');
@@ -20,6 +21,8 @@ export interface FoundFile {
 export interface Found {
   /** Images and videos, by their names, in order. */
   files: FoundFile[];
+  /** Files that may say more of those beside them, in no order. */
+  sidecars: FoundFile[];
   /** What cannot be read, with the reason. */
   unreadable: { file: string; reason: string }[];
   /** How many files of other kinds there are, by extension. */
@@ -31,7 +34,7 @@ export interface Found {
  * followed, links to folders are not: they may lead in circles.
  */
 export async function findFiles(root: string): Promise<Found> {
-  const found: Found = { files: [], unreadable: [], others: new Map() };
+  const found: Found = { files: [], sidecars: [], unreadable: [], others: new Map() };
   const info = await stat(root);
   if (info.isDirectory()) await walk(Buffer.from(root), '', found);
   else
@@ -63,16 +66,27 @@ async function add(at: Buffer, name: string, found: Found): Promise<void> {
   if (!MEDIA.test(name)) {
     const extension = path.extname(name).toLowerCase() || 'no extension';
     found.others.set(extension, (found.others.get(extension) ?? 0) + 1);
+    // One that cannot be read says nothing, and that is all.
+    if (isSidecarName(name))
+      await inspect(at, name).then(
+        (file) => found.sidecars.push(file),
+        () => {},
+      );
     return;
   }
   try {
-    const info = await stat(at);
-    if (info.isDirectory()) throw new Error('a link to a folder; name that folder itself to index it');
-    await access(at, constants.R_OK);
-    found.files.push({ path: at, name, bytes: info.size, modifiedMs: info.mtimeMs });
+    found.files.push(await inspect(at, name));
   } catch (error) {
     found.unreadable.push({ file: name, reason: reasonOf(error) });
   }
+}
+
+/** @throws the error of the disk */
+async function inspect(at: Buffer, name: string): Promise<FoundFile> {
+  const info = await stat(at);
+  if (info.isDirectory()) throw new Error('a link to a folder; name that folder itself to index it');
+  await access(at, constants.R_OK);
+  return { path: at, name, bytes: info.size, modifiedMs: info.mtimeMs };
 }
 
 /** A name in UTF-8; older archives have Latin-1. */

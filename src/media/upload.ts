@@ -102,21 +102,41 @@ export async function takeInPlace(
 ): Promise<Upload> {
   const handle = await open(file.path, 'r');
   try {
-    const head = Buffer.alloc(Math.min(HEAD_BYTES, file.bytes));
-    await handle.read(head, 0, head.length, 0);
+    // Few calls: each waits for a thread of the pool in which images are decoded.
+    const first = Buffer.allocUnsafe(Math.min(READ_BYTES, file.bytes));
+    const head = first.subarray(0, (await handle.read(first, 0, first.length, 0)).bytesRead);
     if (head.length === 0) throw new Problem('empty_body', 'The file is empty.');
-    const detected = detect(head);
+    const detected = detect(head.subarray(0, HEAD_BYTES));
     if (detected === undefined) throw unsupported(head);
     const maxBytes = detected.modality === 'image' ? maxImageBytes : maxVideoBytes;
     if (file.bytes > maxBytes) throw tooLarge(maxBytes);
     if (detected.modality === 'image') {
-      const stream = handle.createReadStream({ start: 0, autoClose: false });
-      return await keepInMemory(detected, Buffer.alloc(0), countedChunks(stream, { maxBytes, signal }), file.bytes);
+      const rest = chunksFrom(handle, head.length, file.bytes, signal);
+      return await keepInMemory(detected, head, rest, file.bytes);
     }
     const sha256 = await contentKey(handle, file.bytes, signal);
     return { ...detected, path: file.path, size: file.bytes, sha256, isInPlace: true, dispose: async () => {} };
   } finally {
     await handle.close();
+  }
+}
+
+/** What is read, and hashed, at a time: the hash of as much takes less than a millisecond of the event loop. */
+const READ_BYTES = 2 ** 20;
+/** What follows of a file, up to the length that it had when it was found: what is appended meanwhile is for the next time. */
+async function* chunksFrom(
+  handle: FileHandle,
+  start: number,
+  end: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer> {
+  for (let at = start; at < end; ) {
+    if (signal?.aborted) throw clientClosed();
+    const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, end - at));
+    const { bytesRead } = await handle.read(chunk, 0, chunk.length, at);
+    if (bytesRead === 0) return;
+    yield chunk.subarray(0, bytesRead);
+    at += bytesRead;
   }
 }
 
@@ -132,7 +152,7 @@ async function contentKey(handle: FileHandle, bytes: number, signal: AbortSignal
   const parts = isWhole
     ? [[0, bytes]]
     : [0, (bytes - PART_BYTES) / 2, bytes - PART_BYTES].map((at) => [Math.floor(at), PART_BYTES]);
-  const buffer = Buffer.alloc(1e6);
+  const buffer = Buffer.alloc(READ_BYTES);
   for (const [start = 0, length = 0] of parts)
     for (let done = 0; done < length; ) {
       if (signal?.aborted) throw clientClosed();

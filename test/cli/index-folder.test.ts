@@ -106,6 +106,7 @@ describe('onespace index', () => {
     expect(JSON.parse(stdout)).toEqual({
       stored: 2,
       unchanged: 1,
+      updated: 0,
       moved: 0,
       removed: 0,
       refused: [],
@@ -157,6 +158,12 @@ describe('onespace index of a folder that the service sees', () => {
     await expect.poll(done, { timeout: 20_000 }).toMatch(`${id}  done`);
     expect((await indexThere(id, 'jobs', 'refused')).stdout).toBe('');
     expect(await indexThere(id, 'jobs', 'pause')).toMatchObject({ code: 1, stderr: expect.stringContaining('done') });
+  });
+
+  it('watches folders of this machine alone', async () => {
+    const problem = { code: 1, stderr: expect.stringContaining('--watch needs a folder of this machine') };
+    for (const other of ['photos', path.join(root, 'nowhere')])
+      expect(await indexThere(other, 'index', '--watch')).toMatchObject(problem);
   });
 
   it('goes on with --watch: what is added is found', async () => {

@@ -11,7 +11,7 @@ import { ServiceProcess } from '../service-process.js';
 interface Job {
   id: string;
   state: string;
-  counts: { found: number; unchanged: number; stored: number; moved: number; refused: number; removed: number };
+  counts: Record<'found' | 'unchanged' | 'stored' | 'updated' | 'moved' | 'refused' | 'removed', number>;
   problem?: string;
 }
 
@@ -132,7 +132,7 @@ describe('a job', () => {
     expect(await run({ folder: 'photos', prune: true })).toMatchObject({
       state: 'done',
       // One was only touched, one only renamed: neither is embedded again.
-      counts: { found: 39, unchanged: 37, stored: 1, moved: 1, refused: 0, removed: 1 },
+      counts: { found: 39, unchanged: 36, stored: 1, updated: 1, moved: 1, refused: 0, removed: 1 },
     });
     expect((await fetch(`${server.url}/items/${encodeURIComponent('photos/2019/3.jpg')}`)).status).toBe(404);
     expect((await fetch(`${server.url}/items/${encodeURIComponent('photos/2019/2.jpg')}`)).status).toBe(404);
@@ -225,8 +225,69 @@ describe('a Live Photo', () => {
     expect((await fetch(`${server.url}/items/${encodeURIComponent('photos/live/IMG_1.MOV')}`)).status).toBe(404);
     expect(await run({ folder: 'photos/live' })).toMatchObject({ counts: { found: 3, stored: 0, unchanged: 3 } });
     await rm(path.join(live, 'IMG_1.MOV'));
-    expect(await run({ folder: 'photos/live' })).toMatchObject({ counts: { found: 3, stored: 0, unchanged: 3 } });
+    expect(await run({ folder: 'photos/live' })).toMatchObject({
+      counts: { found: 3, stored: 0, unchanged: 2, updated: 1 },
+    });
     expect((await item()).metadata.live_clip).toBeUndefined();
+  });
+});
+
+describe('what lies beside a photo', () => {
+  const beside = () => path.join(root, 'beside');
+  const xmp = (caption: string) => `<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+    xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"
+    ><dc:description><rdf:Alt><rdf:li xml:lang="x-default">${caption}</rdf:li></rdf:Alt></dc:description>
+    </rdf:Description></rdf:RDF></x:xmpmeta>`;
+  const item = (name = 'a.jpg') => get(server.url, `/items/${encodeURIComponent(`photos/beside/${name}`)}`);
+
+  it('is read again when it changes, comes or goes, and the photo is not', async () => {
+    await mkdir(beside());
+    for (const name of ['a.jpg', 'b.jpg']) await writeFile(path.join(beside(), name), await photo(name.charCodeAt(0)));
+    expect(await run({ folder: 'photos/beside' })).toMatchObject({ counts: { found: 2, stored: 2 } });
+    expect((await item()).metadata.sidecars).toBeUndefined();
+
+    await writeFile(path.join(beside(), 'a.jpg.xmp'), xmp('Two dogs'));
+    expect(await run({ folder: 'photos/beside', dry_run: true })).toMatchObject({
+      counts: { unchanged: 1, updated: 1 },
+    });
+    expect(await run({ folder: 'photos/beside' })).toMatchObject({ counts: { unchanged: 1, updated: 1, stored: 0 } });
+    expect((await item()).metadata).toMatchObject({
+      caption: 'Two dogs',
+      sidecars: [{ path: 'photos/beside/a.jpg.xmp', bytes: xmp('Two dogs').length }],
+    });
+
+    await writeFile(path.join(beside(), 'a.jpg.xmp'), xmp('Three dogs'));
+    expect(await run({ folder: 'photos/beside' })).toMatchObject({ counts: { unchanged: 1, updated: 1, stored: 0 } });
+    expect((await item()).metadata.caption).toBe('Three dogs');
+    expect(await run({ folder: 'photos/beside' })).toMatchObject({ counts: { unchanged: 2, updated: 0, stored: 0 } });
+
+    await rename(path.join(beside(), 'a.jpg'), path.join(beside(), 'c.jpg'));
+    await rename(path.join(beside(), 'a.jpg.xmp'), path.join(beside(), 'c.jpg.xmp'));
+    expect(await run({ folder: 'photos/beside' })).toMatchObject({ counts: { unchanged: 1, moved: 1, stored: 0 } });
+    expect((await item('c.jpg')).metadata).toMatchObject({
+      caption: 'Three dogs',
+      sidecars: [{ path: 'photos/beside/c.jpg.xmp' }],
+    });
+
+    await rm(path.join(beside(), 'c.jpg.xmp'));
+    expect(await run({ folder: 'photos/beside' })).toMatchObject({ counts: { unchanged: 1, updated: 1, stored: 0 } });
+    const { metadata } = await item('c.jpg');
+    expect(metadata).toMatchObject({ path: 'photos/beside/c.jpg', width: 64, height: 48 });
+    expect(metadata.caption).toBeUndefined();
+    expect(metadata.sidecars).toBeUndefined();
+  });
+
+  it('is found for a photo that is stored by its path, also a moment after it was written', async () => {
+    await writeFile(path.join(beside(), 'd.jpg'), await photo(400));
+    const store = async () =>
+      (await (await post(server.url, '/items', { path: 'photos/beside/d.jpg' })).json()).metadata;
+    expect((await store()).caption).toBeUndefined();
+    for (const caption of ['One', 'Two']) {
+      await writeFile(path.join(beside(), 'd.xmp'), xmp(caption));
+      expect((await store()).caption).toBe(caption);
+    }
+    await rm(path.join(beside(), 'd.xmp'));
+    expect((await store()).caption).toBeUndefined();
   });
 });
 

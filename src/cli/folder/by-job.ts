@@ -35,15 +35,15 @@ export async function waitFor(to: Connection, { id }: Job): Promise<IndexReport>
   let shown = 0;
   for (;;) {
     const job = await getJob(to, id);
-    const { found, unchanged, stored, moved, removed, refused } = job.counts;
-    const done = stored + moved + refused;
+    const { found, unchanged, stored, updated, moved, removed, refused } = job.counts;
+    const done = stored + updated + moved + refused;
     if (bar === undefined && done > 0) bar = new ProgressBar('indexing', found - unchanged);
     if (done > shown) bar?.advance(done - shown);
     shown = Math.max(shown, done);
     if (job.state === 'failed' || job.state === 'cancelled')
       throw new Error(`The job was ${job.state}${job.problem === undefined ? '' : `: ${job.problem}`}.`);
     if (job.state === 'done')
-      return { ...emptyReport(), stored, unchanged, moved, removed, refused: await listRefusedFiles(to, id) };
+      return { ...emptyReport(), stored, unchanged, updated, moved, removed, refused: await listRefusedFiles(to, id) };
     await sleep(LOOK_MS);
   }
 }

@@ -36,8 +36,7 @@ export const command = new Command('index')
   .option('--json', 'print the result as JSON', false)
   .action(async (folder: string, options: Options, self: Command) => {
     const to = connectionOf(self);
-    await index(to, folder, options);
-    if (options.watch) await watchAndIndex(to, folder, options);
+    await (options.watch ? watchAndIndex(to, folder, options) : index(to, folder, options));
   });
 
 async function index(to: Connection, folder: string, options: Options): Promise<void> {
@@ -78,12 +77,17 @@ async function run(
 /** Whether a path on this machine means the same to the service. */
 const isOfThisMachine = ({ url }: Connection): boolean => /^(localhost|127\.|\[::1\])/.test(new URL(url).hostname);
 
-/** Indexes again after each change, until the program is ended. */
+/** Indexes, and again after each change, until the program is ended. @throws what the first run throws */
 async function watchAndIndex(to: Connection, folder: string, options: Options): Promise<never> {
+  const isHere = await stat(folder).then(
+    (info) => info.isDirectory(),
+    () => false,
+  );
+  if (!isHere) throw new Error(`--watch needs a folder of this machine; ${folder} is none.`);
+  // Before the first run: what changes meanwhile is indexed by the next one.
   const changes = watch(folder, { recursive: true });
-  console.error(`watching ${folder}; Ctrl-C ends it`);
   let timer: NodeJS.Timeout | undefined;
-  let running = Promise.resolve();
+  let running = index(to, folder, options);
   const again = () => {
     running = running
       .then(() => index(to, folder, options))
@@ -95,5 +99,6 @@ async function watchAndIndex(to: Connection, folder: string, options: Options): 
       clearTimeout(timer);
       timer = setTimeout(again, QUIET_MS);
     });
+    running.then(() => console.error(`watching ${folder}; Ctrl-C ends it`), reject);
   });
 }

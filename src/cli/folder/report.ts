@@ -5,6 +5,8 @@ export interface IndexReport {
   stored: number;
   /** That are as they were when they were stored. */
   unchanged: number;
+  /** Whose metadata alone were brought up to date. */
+  updated: number;
   /** That have another name than when they were stored. */
   moved: number;
   /** Items whose file is gone. */
@@ -17,6 +19,7 @@ export interface IndexReport {
 export const emptyReport = (): IndexReport => ({
   stored: 0,
   unchanged: 0,
+  updated: 0,
   moved: 0,
   removed: 0,
   refused: [],
@@ -25,10 +28,10 @@ export const emptyReport = (): IndexReport => ({
 
 /** `5 stored, 62 unchanged, 0 refused`: what did not happen is left out, but for what everybody asks. */
 export function summaryOf(
-  { stored, unchanged, moved, removed, refused }: IndexReport,
+  { stored, unchanged, updated, moved, removed, refused }: IndexReport,
   { isDryRun }: { isDryRun: boolean },
 ) {
-  const counts = Object.entries({ unchanged, moved, removed }).filter(([, count]) => count > 0);
+  const counts = Object.entries({ unchanged, updated, moved, removed }).filter(([, count]) => count > 0);
   const parts = [`${stored} stored`, ...counts.map(([name, count]) => `${count} ${name}`), `${refused.length} refused`];
   return `${isDryRun ? 'would be: ' : ''}${parts.join(', ')}`;
 }

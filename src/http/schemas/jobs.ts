@@ -22,6 +22,9 @@ export const JobDocument = Type.Object(
       found: count('Files that are there, or items that were sent.'),
       unchanged: count('Files that are as they were when they were stored; they are not read.'),
       stored: count('Files that were stored.'),
+      updated: count(
+        'Files whose metadata alone were brought up to date: the file or one beside it has another time, its content has not changed.',
+      ),
       moved: count('Files that were renamed: their items have a new id, and keep their vectors.'),
       refused: count('Files that could not be stored; GET /jobs/{id}/refused lists them.'),
       removed: count('Items that were removed because their file is gone.'),

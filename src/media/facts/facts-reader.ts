@@ -1,11 +1,12 @@
 import { Tinypool } from 'tinypool';
 import { Problem } from '../../common/errors.js';
 import { Semaphore } from '../../lib/async/semaphore.js';
+import type { MediaHeader } from '../decode.js';
 import { inspectImage } from '../image/image.js';
 import { jpegMetadata } from '../image/jpeg-segments.js';
 import { rawMetadata, rawPreview } from '../image/raw/raw-preview.js';
 import type { MediaLimits } from '../limits.js';
-import type { ImageUpload, Upload } from '../upload.js';
+import type { ImageUpload, Upload, VideoUpload } from '../upload.js';
 import type { Ffmpeg } from '../video/ffmpeg.js';
 import { type FileFacts, mergeFacts } from './facts.js';
 import type { FactsTask } from './facts-worker.js';
@@ -26,6 +27,8 @@ export interface Around {
   /** When it was last changed, in milliseconds since 1970. */
   modifiedMs?: number | undefined;
   beside?: { xmp?: Uint8Array; takeout?: string } | undefined;
+  /** Of the file, where it was decoded: it is not read again then. */
+  header?: MediaHeader | undefined;
 }
 
 /** Reads what files say of themselves. What is damaged or takes too long says nothing: no file is refused for it. */
@@ -41,13 +44,17 @@ export class FactsReader {
    * JSON of Google Takeout, its name, and when it was changed.
    * @throws Problem `client_closed`
    */
-  async read(upload: Upload, { filename, modifiedMs, beside = {} }: Around, signal?: AbortSignal): Promise<FileFacts> {
+  async read(upload: Upload, around: Around, signal?: AbortSignal): Promise<FileFacts> {
+    const { filename, modifiedMs, beside = {}, header } = around;
     const ofXmp = beside.xmp === undefined ? {} : xmpFacts(await this.ofMetadata(inContainer(beside.xmp), signal));
-    const own = upload.modality === 'image' ? await this.ofImage(upload, signal) : await this.ofVideo(upload, signal);
+    const own =
+      upload.modality === 'image'
+        ? await this.ofImage(upload, header, signal)
+        : await this.ofVideo(upload, header, signal);
     const takeout = beside.takeout === undefined ? {} : takeoutFacts(beside.takeout);
     const facts = mergeFacts(ofXmp, own, takeout, ofName(filename), ofTime(modifiedMs));
-    const { latitude, longitude } = facts;
-    if (latitude === undefined || longitude === undefined) return facts;
+    const { latitude, longitude, place } = facts;
+    if (latitude === undefined || longitude === undefined || place !== undefined) return facts;
     return { ...facts, ...(await this.ask({ latitude, longitude }, signal)) };
   }
 
@@ -55,8 +62,12 @@ export class FactsReader {
     return this.pool.destroy();
   }
 
-  private async ofImage(upload: ImageUpload, signal: AbortSignal | undefined): Promise<FileFacts> {
-    const facts = [await sizeOf(upload)];
+  private async ofImage(
+    upload: ImageUpload,
+    header: MediaHeader | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<FileFacts> {
+    const facts = [header !== undefined && 'width' in header ? header : await sizeOf(upload)];
     for (const part of metadataOf(upload)) facts.push(await this.ofMetadata(part, signal));
     return mergeFacts(...facts);
   }
@@ -78,7 +89,12 @@ export class FactsReader {
     return this.queue.use(run, { signal });
   }
 
-  private ofVideo(upload: Extract<Upload, { path: string }>, signal: AbortSignal | undefined): Promise<FileFacts> {
+  private async ofVideo(
+    upload: VideoUpload,
+    header: MediaHeader | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<FileFacts> {
+    if (header !== undefined && 'log' in header) return videoFacts(header.log);
     const read = async () => {
       try {
         return videoFacts(await this.ffmpeg.describe(upload, TIMEOUT_MS, signal));

@@ -7,7 +7,8 @@ import { placeOf } from './places.js';
 export type FactsTask = { bytes: Uint8Array } | { latitude: number; longitude: number };
 
 export default (task: FactsTask): FileFacts => {
-  if ('bytes' in task) return imageFacts(task.bytes);
-  const place = placeOf(task.latitude, task.longitude);
-  return place === undefined ? {} : { place };
+  const facts: FileFacts = 'bytes' in task ? imageFacts(task.bytes) : task;
+  const { latitude, longitude } = facts;
+  const place = latitude === undefined || longitude === undefined ? undefined : placeOf(latitude, longitude);
+  return place === undefined ? facts : { ...facts, place };
 };

@@ -27,6 +27,23 @@ export interface FileFacts {
   keywords?: string[];
 }
 
+/** The names of all facts. */
+export const FACT_NAMES = Object.keys({
+  taken_at: true,
+  taken_at_from: true,
+  latitude: true,
+  longitude: true,
+  altitude: true,
+  place: true,
+  camera: true,
+  lens: true,
+  width: true,
+  height: true,
+  duration: true,
+  caption: true,
+  keywords: true,
+} satisfies Record<keyof FileFacts, true>);
+
 /** Most that is taken over of one text, in characters, and most keywords: a file may have megabytes of either. */
 const MAX_TEXT = 2000;
 const MAX_KEYWORDS = 100;
@@ -64,10 +81,12 @@ export function mergeFacts(...sources: readonly FileFacts[]): FileFacts {
   const merged: Record<string, unknown> = {};
   for (const source of sources)
     for (const [name, value] of Object.entries(source)) if (value !== undefined) merged[name] ??= value;
-  // A time and its origin, and the two halves of a position, come from one source.
+  // A time and its origin, and a position and its place, come from one source.
   const time = sources.find(({ taken_at }) => taken_at !== undefined);
   if (time !== undefined) merged.taken_at_from = time.taken_at_from;
   const position = sources.find(({ latitude, longitude }) => latitude !== undefined && longitude !== undefined);
   if (position === undefined) return merged;
-  return { ...merged, latitude: position.latitude as number, longitude: position.longitude as number };
+  const { latitude, longitude, place } = position as Required<FileFacts>;
+  const { place: _, ...others } = merged;
+  return { ...others, latitude, longitude, ...(place === undefined ? {} : { place }) };
 }

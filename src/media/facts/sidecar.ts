@@ -34,6 +34,11 @@ export function takeoutFacts(json: string): FileFacts {
   };
 }
 
+/** A file beside a photo says a few things of it; one that is larger is something else. */
+export const MAX_SIDECAR_BYTES = 1e6;
+/** Whether a file has the name of one that may lie beside a photo. */
+export const isSidecarName = (name: string): boolean => /\.(xmp|json)$/i.test(name);
+
 /** Longest name of a file that Takeout writes, its ending counted. */
 const TAKEOUT_NAME = 51;
 

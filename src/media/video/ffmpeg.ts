@@ -79,8 +79,6 @@ export class Ffmpeg {
     readonly path: string,
     readonly version: string,
     private readonly hasPrlimit: boolean,
-    /** Whether it has the filters that show a high dynamic range as usual screens do. */
-    readonly canMapTones: boolean,
     maxProcesses: number,
   ) {
     this.semaphore = new Semaphore(maxProcesses);
@@ -100,7 +98,7 @@ export class Ffmpeg {
       // A container may forbid these limits, or ffmpeg may need more than they leave, so they are tried first.
       const limited = [...resourceLimits(VERSION_TIMEOUT_MS), '--', candidate, '-version'];
       const hasPrlimit = (await versionOf('prlimit', ...limited)) !== undefined;
-      return new Ffmpeg(candidate, version, hasPrlimit, await hasFilters(candidate), maxProcesses);
+      return new Ffmpeg(candidate, version, hasPrlimit, maxProcesses);
     }
     throw new Error(
       env.FFMPEG_PATH
@@ -108,6 +106,13 @@ export class Ffmpeg {
         : 'ffmpeg does not run; install it (apt-get install ffmpeg) or set FFMPEG_PATH to its path.',
     );
   }
+
+  /** Whether it has the filters that show a high dynamic range as usual screens do; few files ask for them. */
+  canMapTones(): Promise<boolean> {
+    this.mapsTones ??= hasFilters(this.path);
+    return this.mapsTones;
+  }
+  private mapsTones: Promise<boolean> | undefined;
 
   /**
    * Runs ffmpeg on one file. The process can open no other file, protocol, container or codec than those allowed, and

@@ -22,6 +22,8 @@ export interface VideoInfo {
   hdr: 'pq' | 'hlg' | undefined;
   /** ffmpeg's name of the codec. */
   codec: string;
+  /** What ffmpeg says of the file: its tags and streams. */
+  log: string;
 }
 
 /** A video file and what bounds the work on it. */
@@ -94,6 +96,7 @@ const describe = (packets: PacketTotals, log: string): Omit<VideoInfo, 'duration
   codec: packets.codec,
   hasAlpha: hasAlpha(log),
   hdr: hdrCurve(log),
+  log,
 });
 
 /** Totals over the packets of a video stream. */

@@ -21,28 +21,36 @@ export interface VideoOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** The sampled frames of a video. */
+export interface DecodedVideo {
+  /** Of the size that `fitToShape` gives, ascending in time. */
+  frames: Frame[];
+  /** What ffmpeg says of the file: its tags and streams. */
+  log: string;
+}
+
 /**
  * Decodes the sampled frames of a video as a player shows them: rotated, with square pixels, transparent pixels over
  * white.
  *
- * @returns frames of the size that `fitToShape` gives, ascending in time; at least one
+ * @returns at least one frame
  * @throws Problem `broken_media`, `too_many_pixels`, `video_too_long`, `decode_timeout`, `client_closed`
  */
 export function decodeVideo(
   upload: Pick<VideoUpload, 'path' | 'format' | 'size'>,
   options: VideoOptions,
-): Promise<Frame[]> {
+): Promise<DecodedVideo> {
   const { ffmpeg, limits, signal, sampling } = options;
   const work = async () => {
     const { path, format, size } = upload;
     // Waiting for the semaphore does not count towards the time limit.
     const source: VideoSource = { path, format, limits, deadlineMs: performance.now() + limits.timeoutMs, signal };
-    const sought = size > LARGE_BYTES ? await seekSampledFrames(ffmpeg, source, sampling) : [];
-    if (sought.length > 0) return sought;
+    const sought = size > LARGE_BYTES ? await seekSampledFrames(ffmpeg, source, sampling) : undefined;
+    if (sought !== undefined && sought.frames.length > 0) return sought;
     const info = await probeVideo(ffmpeg, source);
     const frames = await readSampledFrames(ffmpeg, source, info, sampling);
     if (frames.length === 0) throw brokenMedia(`No frame of the video can be decoded (codec ${info.codec}).`);
-    return frames;
+    return { frames, log: info.log };
   };
   return ffmpeg.semaphore.use(work, { signal });
 }
@@ -56,14 +64,19 @@ const SOUGHT_SPACING_SECONDS = 20;
  * The sampled frames of a long video, each sought: of a film of hours little is read. A place where nothing can be
  * decoded is left out.
  *
- * @returns nothing where the video is short, its header does not tell its duration, or nothing was found
+ * @returns undefined where the video is short, or its header does not tell its duration; perhaps no frame
  */
-async function seekSampledFrames(ffmpeg: Ffmpeg, source: VideoSource, sampling: FrameSampling): Promise<Frame[]> {
+async function seekSampledFrames(
+  ffmpeg: Ffmpeg,
+  source: VideoSource,
+  sampling: FrameSampling,
+): Promise<DecodedVideo | undefined> {
   const info = await probeBeginning(ffmpeg, source);
-  if (info === undefined) return [];
+  if (info === undefined) return undefined;
   const plan = planSampling(info.durationSeconds, sampling);
-  if (plan.spacingSeconds < SOUGHT_SPACING_SECONDS) return [];
+  if (plan.spacingSeconds < SOUGHT_SPACING_SECONDS) return undefined;
   const size = fitToShape(info.width, info.height, sampling);
+  const vf = await pictureFilters(size, info, ffmpeg);
   const frames: Frame[] = [];
   for (const timeSeconds of timestampsSeconds(plan)) {
     const { output } = await ffmpeg.run({
@@ -74,7 +87,7 @@ async function seekSampledFrames(ffmpeg: Ffmpeg, source: VideoSource, sampling: 
         fromSeconds: timeSeconds,
         decoder: decoderOf(info),
       },
-      outputArgs: ['-vf', pictureFilters(size, info, ffmpeg.canMapTones), '-frames:v', '1', '-f', 'rawvideo'],
+      outputArgs: ['-vf', vf, '-frames:v', '1', '-f', 'rawvideo'],
       logLevel: 'error',
       deadlineMs: source.deadlineMs,
       signal: source.signal,
@@ -82,7 +95,7 @@ async function seekSampledFrames(ffmpeg: Ffmpeg, source: VideoSource, sampling: 
     });
     for (const rgb of output) frames.push({ ...size, timeSeconds, rgb });
   }
-  return frames;
+  return { frames, log: info.log };
 }
 
 async function readSampledFrames(
@@ -96,6 +109,7 @@ async function readSampledFrames(
   const keyframesOnly = canSkipToKeyframes(info) && keyframesSuffice(plan, info.keyframeSeconds);
   const timestamps = timestampsSeconds(plan);
   const times = keyframesOnly ? keyframeSecondsAt(timestamps, info.keyframeSeconds) : timestamps;
+  const vf = `${sampleFilters(plan)},${await pictureFilters(size, info, ffmpeg)}`;
   const { output: decoded } = await ffmpeg.run({
     input: {
       ...source,
@@ -104,7 +118,7 @@ async function readSampledFrames(
       decoder: decoderOf(info),
       keyframesOnly,
     },
-    outputArgs: ['-vf', filters(plan, size, info, ffmpeg.canMapTones), '-frames:v', `${plan.count}`, '-f', 'rawvideo'],
+    outputArgs: ['-vf', vf, '-frames:v', `${plan.count}`, '-f', 'rawvideo'],
     logLevel: 'error',
     deadlineMs: source.deadlineMs,
     signal: source.signal,
@@ -133,25 +147,24 @@ function repeatLast(frames: Uint8Array[], minCount: number): Uint8Array[] {
 }
 
 /**
- * The filters from decoded to sampled frames. `fps` outputs for each span the frame shown in its middle, which is the
- * timestamp that `timestampsSeconds` gives.
+ * The filters that choose frames. `fps` outputs for each span the frame shown in its middle, which is the timestamp that
+ * `timestampsSeconds` gives.
  */
-function filters(plan: SamplingPlan, size: Size, info: VideoInfo, canMapTones: boolean): string {
-  return [
-    // A microsecond early, so that a frame exactly in the middle of a span counts for that span, not for the next.
-    'settb=AVTB,setpts=PTS-STARTPTS-1',
-    `fps=${(1 / plan.spacingSeconds).toFixed(9)}:eof_action=pass`,
-    pictureFilters(size, info, canMapTones),
-  ].join(',');
-}
+const sampleFilters = ({ spacingSeconds }: SamplingPlan): string =>
+  // A microsecond early, so that a frame exactly in the middle of a span counts for that span, not for the next.
+  `settb=AVTB,setpts=PTS-STARTPTS-1,fps=${(1 / spacingSeconds).toFixed(9)}:eof_action=pass`;
 
 /** The filters from one decoded frame to RGB of a size. */
-function pictureFilters({ width, height }: Size, { hasAlpha, hdr, ...info }: VideoInfo, canMapTones: boolean): string {
+async function pictureFilters(
+  { width, height }: Size,
+  { hasAlpha, hdr, ...info }: VideoInfo,
+  ffmpeg: Ffmpeg,
+): Promise<string> {
   // `area` averages when shrinking, but shows blocks when enlarging.
   const flags = width < info.width ? 'area' : 'bicubic';
   return [
     `scale=${width}:${height}:flags=${flags}`,
-    ...(hdr !== undefined && canMapTones ? [MAP_TONES] : []),
+    ...(hdr !== undefined && (await ffmpeg.canMapTones()) ? [MAP_TONES] : []),
     ...(hasAlpha ? [ON_WHITE] : []),
     'format=rgb24',
   ].join(',');
