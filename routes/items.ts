@@ -51,7 +51,8 @@ export const itemRoutes: FastifyPluginAsyncTypebox = async (app) => {
   const pages = new Semaphore(1);
   acceptRawBodies(app);
 
-  app.post('/items', { config: { encodes: true, ...writes }, schema: putItemsSchema }, async (request, reply) => {
+  const stores = { encodes: true, stores: true, ...writes };
+  app.post('/items', { config: stores, schema: putItemsSchema }, async (request, reply) => {
     const { items, isSingle, model: name } = hasFiles(request) ? await fromForm(request) : fromJson(request);
     const model = request.scope.use(models.get(name));
     if (prefersAsync(request) && !hasFiles(request)) {

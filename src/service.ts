@@ -23,7 +23,7 @@ import { JobRunner } from './jobs/job-runner.js';
 import type { DirectoryLock } from './lib/directory-lock.js';
 import { explainFileError } from './lib/file-errors.js';
 import { FactsReader } from './media/facts/facts-reader.js';
-import { rootMediaLimits } from './media/limits.js';
+import { storedMediaLimits } from './media/limits.js';
 import { clearSpool } from './media/upload.js';
 import { Ffmpeg } from './media/video/ffmpeg.js';
 import { watchHost } from './observability/host-metrics.js';
@@ -134,7 +134,7 @@ async function openLocked(
   const inputs = openInputs(config, spoolFolder, roots);
   const jobFiles = new JobFiles(path.join(config.DATA_DIR, 'jobs'), logger);
   const thumbnailFolder = new ThumbnailFolder(path.join(config.DATA_DIR, 'thumbnails'), config.THUMBNAILS_MB * 1e6);
-  const thumbnails = new Thumbnails(thumbnailFolder, ffmpeg, rootMediaLimits(config), logger);
+  const thumbnails = new Thumbnails(thumbnailFolder, ffmpeg, storedMediaLimits(config), logger);
   const serving = { models, inputs, facts, thumbnails, roots, admission };
   const jobs = new JobRunner(
     jobFiles,

@@ -1,7 +1,7 @@
 /**
  * Indexing a folder by a job, against the bare loop of reading, decoding and encoding the same files.
  *
- *   npm run build && node bench/media/ingest.mjs [--files 2000] [--clips 40] [--unchanged 50000]
+ *   npm run build && node bench/media/ingest.mjs [--files 2000] [--large 400] [--clips 40] [--unchanged 50000]
  *
  * The photographs differ in their last bytes alone: they cost the same to decode, and no cache knows them. The limit is
  * the bare loop, which has the same decoder and the same graph; a job adds metadata, the metadata's thread, durable
@@ -9,7 +9,7 @@
  */
 
 import { execFile } from 'node:child_process';
-import { link, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -28,11 +28,12 @@ import { runJob } from './job.mjs';
 const { values } = parseArgs({
   options: {
     files: { type: 'string', default: '2000' },
+    large: { type: 'string', default: '400' },
     clips: { type: 'string', default: '40' },
     unchanged: { type: 'string', default: '50000' },
   },
 });
-const [FILES, CLIPS, UNCHANGED] = [values.files, values.clips, values.unchanged].map(Number);
+const [FILES, LARGE, CLIPS, UNCHANGED] = [values.files, values.large, values.clips, values.unchanged].map(Number);
 const SEARCHES_PER_SECOND = 8;
 const ALONE_SECONDS = 60;
 const BARE_SECONDS = 20;
@@ -49,13 +50,13 @@ const EXIF = {
 };
 
 /** As much detail as a photograph: smooth shapes under fine noise. */
-async function makePhotos(count) {
-  await mkdir(path.join(folder, 'photos'));
+async function makePhotos(name, width, height, count) {
+  await mkdir(path.join(folder, name));
   const noise = { type: 'gaussian', mean: 128, sigma: 12 };
-  const picture = sharp({ create: { width: 1600, height: 1200, channels: 3, background: 'grey', noise } }).blur(1.2);
+  const picture = sharp({ create: { width, height, channels: 3, background: 'grey', noise } }).blur(1.2);
   const jpeg = await picture.withExif(EXIF).jpeg({ quality: 85 }).toBuffer();
   for (let i = 0; i < count; i++)
-    await writeFile(path.join(folder, 'photos', `IMG_${i}.jpg`), Buffer.concat([jpeg, Buffer.from(` ${i}`)]));
+    await writeFile(path.join(folder, name, `${i}.jpg`), Buffer.concat([jpeg, Buffer.from(` ${i}`)]));
 }
 
 async function makeClips(count) {
@@ -64,7 +65,7 @@ async function makeClips(count) {
   const input = ['-f', 'lavfi', '-i', 'testsrc2=s=1280x720:r=30:d=10', '-pix_fmt', 'yuv420p', '-preset', 'veryfast'];
   await promisify(execFile)(ffmpeg.path, ['-nostdin', '-loglevel', 'error', ...input, '-g', '60', once]);
   for (let i = 0; i < count; i++) {
-    const to = path.join(folder, 'clips', `VID_${i}.mp4`);
+    const to = path.join(folder, 'clips', `${i}.mp4`);
     // A comment makes each another file.
     await promisify(execFile)(ffmpeg.path, [
       '-loglevel',
@@ -81,7 +82,7 @@ async function makeClips(count) {
 }
 
 async function makeUnchanged(count) {
-  const source = path.join(folder, 'photos', 'IMG_0.jpg');
+  const source = path.join(folder, 'photos', '0.jpg');
   for (let i = 0; i < count; i++) {
     const place = path.join(folder, 'unchanged', String(Math.floor(i / 1000)));
     if (i % 1000 === 0) await mkdir(place, { recursive: true });
@@ -94,8 +95,9 @@ async function bareRate(kind, extension, count) {
   const bare = await openBare();
   let next = 0;
   const prepare = async () => {
-    const file = path.join(folder, kind, `${extension === 'jpg' ? 'IMG' : 'VID'}_${next++ % count}.${extension}`);
-    const upload = await takeInPlace({ path: file, bytes: 1e6 }, { maxImageBytes: 1e9, maxVideoBytes: 1e9 });
+    const file = path.join(folder, kind, `${next++ % count}.${extension}`);
+    const { size: bytes } = await stat(file);
+    const upload = await takeInPlace({ path: file, bytes }, { maxImageBytes: 1e9, maxVideoBytes: 1e9 });
     const decoded = await bare.decode(upload);
     await upload.dispose();
     return decoded;
@@ -132,23 +134,26 @@ async function searchUntil(service, isOver) {
 }
 
 try {
-  await makePhotos(FILES);
+  await makePhotos('photos', 1600, 1200, FILES);
+  await makePhotos('large', 4000, 3000, LARGE);
   await makeClips(CLIPS);
-  const roots = ['photos', 'clips', 'unchanged'].map((name) => `${name}=${path.join(folder, name)}`).join(',');
+  const roots = ['photos', 'large', 'clips', 'unchanged'].map((name) => `${name}=${path.join(folder, name)}`).join(',');
   await mkdir(path.join(folder, 'unchanged'));
 
   const rates = [];
   const service = await startService({ MEDIA_ROOTS: roots });
   for (const [kind, extension, count] of [
     ['photos', 'jpg', FILES],
+    ['large', 'jpg', LARGE],
     ['clips', 'mp4', CLIPS],
   ]) {
+    if (count === 0) continue;
     const bare = await bareRate(kind, extension, count);
     const resident = [];
     const { seconds } = await runJob(service, kind, async () => resident.push(await residentMB(service.pid)));
     const at = (share) => Math.round(resident[Math.floor(share * (resident.length - 1))]);
     rates.push({
-      files: `${count} ${kind}`,
+      files: `${count} ${kind === 'large' ? 'photos of 12 MP' : kind === 'photos' ? 'photos of 2 MP' : kind}`,
       'bare loop, 1/s': bare,
       'job, 1/s': count / seconds,
       ratio: count / seconds / bare,

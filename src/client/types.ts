@@ -218,6 +218,8 @@ export interface Limits {
   video_fps: number;
   decode_seconds: number;
   upload_bytes: number;
+  stored_video_bytes: number;
+  stored_video_seconds: number;
   json_bytes: number;
   parts_per_input: number;
   inputs_per_request: number;

@@ -6,7 +6,7 @@ import type { InputPart } from '../inputs/part.js';
 import { Turns } from '../lib/async/event-loop.js';
 import { decodeMedia } from '../media/decode.js';
 import type { FrameSampling, FrameShape } from '../media/frame.js';
-import { type MediaLimits, mediaLimits, rootMediaLimits } from '../media/limits.js';
+import { type MediaLimits, mediaLimits, storedMediaLimits } from '../media/limits.js';
 import type { Ffmpeg } from '../media/video/ffmpeg.js';
 import { distinguishesRoles, type ModelManifest, modelId } from '../models/manifest.js';
 import type { RecordStage } from '../observability/stage.js';
@@ -25,8 +25,8 @@ export class Embedder {
   private readonly image: FrameShape;
   private readonly video: FrameSampling;
   private readonly limits: MediaLimits;
-  /** On files below a media root. */
-  private readonly rootLimits: MediaLimits;
+  /** On videos below a media root, and those that were sent to be stored. */
+  private readonly storedLimits: MediaLimits;
   /** Long texts are hashed, and tokenized, one in each turn of the event loop: a request may have hundreds. */
   private readonly turns = new Turns();
 
@@ -48,7 +48,7 @@ export class Embedder {
       maxFrames: manifest.video.max_frames,
     };
     this.limits = mediaLimits(config);
-    this.rootLimits = rootMediaLimits(config);
+    this.storedLimits = storedMediaLimits(config);
   }
 
   /**
@@ -109,7 +109,7 @@ export class Embedder {
   ): Promise<MediaPart> {
     const start = performance.now();
     const { image, video, ffmpeg } = this;
-    const limits = 'isInPlace' in upload && upload.isInPlace ? this.rootLimits : this.limits;
+    const limits = 'mayBeLong' in upload && upload.mayBeLong ? this.storedLimits : this.limits;
     const media = await decodeMedia(upload, { as, image, video, limits, ffmpeg, signal });
     context.onDecoded?.(media);
     context.record('decode', media.modality, (performance.now() - start) / 1000, this.model);

@@ -2,12 +2,14 @@ import type { IncomingMessage } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Problem } from '../common/errors.js';
 import { refuseBody } from './plugins/client-error.js';
-import { MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS } from './request-limits.js';
+import { MAX_FORM_FIELD_BYTES, MAX_FORM_FIELDS, maxBodyBytes } from './request-limits.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Whether the route uses the model: its requests need a permit, with or without a body. */
     encodes?: boolean;
+    /** Whether the route stores what is sent: videos may be larger than elsewhere (MAX_STORED_MB). */
+    stores?: boolean;
   }
 }
 
@@ -108,14 +110,17 @@ export class AdmissionControl {
   }
 }
 
-/** A body that is measured by what its connection has received. */
+/** A body that is measured by what its connection has received; what is more than `maxMemory` of it is on the disk. */
 class SocketBody implements IncomingBody {
   private readonly startMs = performance.now();
   private readonly bytesBefore: number;
 
   private readonly message: IncomingMessage;
 
-  constructor(private readonly reply: FastifyReply) {
+  constructor(
+    private readonly reply: FastifyReply,
+    private readonly maxMemory: number,
+  ) {
     this.message = reply.request.raw;
     this.bytesBefore = this.message.socket.bytesRead ?? 0;
   }
@@ -125,6 +130,10 @@ class SocketBody implements IncomingBody {
   }
 
   get bytes(): number {
+    return Math.min(this.arrived, this.maxMemory);
+  }
+
+  private get arrived(): number {
     const announced = Number(this.message.headers['content-length'] ?? Number.NaN);
     if (this.isComplete && announced >= 0) return announced;
     // A request made inside the process has no socket.
@@ -133,7 +142,7 @@ class SocketBody implements IncomingBody {
 
   get rate(): number {
     const seconds = (performance.now() - this.startMs) / 1000;
-    return seconds < GRACE_SECONDS ? Number.POSITIVE_INFINITY : this.bytes / seconds;
+    return seconds < GRACE_SECONDS ? Number.POSITIVE_INFINITY : this.arrived / seconds;
   }
 
   refuse(problem: Problem): void {
@@ -144,19 +153,21 @@ class SocketBody implements IncomingBody {
 /** Takes a permit for every request of `api` that has a body or uses the model, before its body is read. */
 export function controlAdmission(api: FastifyInstance): void {
   const { admission, config } = api.service;
-  const maxBytes = config.MAX_UPLOAD_MB * 1e6 + MAX_FORM_FIELDS * MAX_FORM_FIELD_BYTES;
+  const fieldBytes = MAX_FORM_FIELDS * MAX_FORM_FIELD_BYTES;
+  const maxMemory = config.MAX_UPLOAD_MB * 1e6 + fieldBytes;
   const timer = setInterval(() => admission.sweep(), SWEEP_MS);
   timer.unref();
   api.addHook('onClose', async () => clearInterval(timer));
 
   api.addHook('onRequest', async (request, reply) => {
     if (!request.routeOptions.config.encodes && !hasBody(request)) return;
-    if (Number(request.headers['content-length'] ?? 0) > maxBytes) {
+    const maxBytes = maxBodyBytes(request);
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes + fieldBytes) {
       reply.raw.once('finish', () => setTimeout(() => request.raw.socket.destroy(), LINGER_MS).unref());
-      const detail = `The body is larger than the ${config.MAX_UPLOAD_MB} MB allowed.`;
-      throw new Problem('too_large', detail, { limit_bytes: config.MAX_UPLOAD_MB * 1e6 });
+      const detail = `The body is larger than the ${maxBytes / 1e6} MB allowed.`;
+      throw new Problem('too_large', detail, { limit_bytes: maxBytes });
     }
-    reply.raw.once('close', admission.take(new SocketBody(reply)));
+    reply.raw.once('close', admission.take(new SocketBody(reply, maxMemory)));
   });
 }
 

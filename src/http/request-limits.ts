@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { type ModelManifest, maxSequenceTokens } from '../models/manifest.js';
 import { LIMITS as INDEX } from '../store/limits.js';
@@ -18,6 +19,13 @@ export const MAX_RESULTS = INDEX.k;
 /** Most exports under way; each holds up to 64 items in memory. */
 export const MAX_EXPORTS = 4;
 
+/** Most bytes of a body: of files that are to be stored, videos go to the disk and may be large. */
+export const maxBodyBytes = ({ server, routeOptions }: FastifyRequest): number =>
+  1e6 * (routeOptions.config?.stores ? storedMB(server.service.config) : server.service.config.MAX_UPLOAD_MB);
+
+/** Largest video that may be sent to be stored: never less than what may be embedded. */
+export const storedMB = ({ MAX_UPLOAD_MB, MAX_STORED_MB }: Config): number => Math.max(MAX_UPLOAD_MB, MAX_STORED_MB);
+
 /** Every limit of a request, for clients to read. */
 export function limitsOf(config: Config, manifest: ModelManifest) {
   return {
@@ -30,6 +38,8 @@ export function limitsOf(config: Config, manifest: ModelManifest) {
     video_frames: manifest.video.max_frames,
     decode_seconds: config.MAX_DECODE_SECONDS,
     upload_bytes: config.MAX_UPLOAD_MB * 1e6,
+    stored_video_bytes: storedMB(config) * 1e6,
+    stored_video_seconds: Math.max(config.MAX_VIDEO_SECONDS, config.MAX_STORED_SECONDS),
     json_bytes: config.MAX_JSON_MB * 1e6,
     parts_per_input: MAX_PARTS,
     inputs_per_request: MAX_INPUTS,

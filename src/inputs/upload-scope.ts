@@ -9,18 +9,32 @@ import type { Upload } from '../media/upload.js';
 export class UploadScope {
   readonly #uploads: Upload[] = [];
   #bytes = 0;
+  #storedBytes = 0;
   /** The request itself, and every reader that outlives it. */
   #holders = 1;
 
-  /** @param maxBytes of all files together: a short JSON body must not cause large downloads */
-  constructor(private readonly maxBytes: number) {}
+  /**
+   * @param maxBytes of all files together: a short JSON body must not cause large downloads
+   * @param maxStoredBytes of all videos together that were sent to be stored; without it they count as other files
+   */
+  constructor(
+    private readonly maxBytes: number,
+    readonly maxStoredBytes?: number,
+  ) {}
 
   /** Counts bytes that were received. @throws Problem `too_large` when they exceed the limit of the request */
   spend(bytes: number): void {
     this.#bytes += bytes;
-    if (this.#bytes <= this.maxBytes) return;
-    const detail = `The files of one request may have ${this.maxBytes / 1e6} MB together.`;
-    throw new Problem('too_large', detail, { limit_bytes: this.maxBytes });
+    assertWithin(this.#bytes, this.maxBytes);
+  }
+
+  /** Counts a file that was received. @throws Problem as `spend` */
+  spendOn({ modality, size }: Pick<Upload, 'modality' | 'size'>): void {
+    if (modality === 'image' || this.maxStoredBytes === undefined) this.spend(size);
+    else {
+      this.#storedBytes += size;
+      assertWithin(this.#storedBytes, this.maxStoredBytes);
+    }
   }
 
   /** Becomes the owner of an upload. @throws Problem `client_closed` when the request has ended meanwhile */
@@ -63,4 +77,10 @@ export class UploadScope {
     // A temporary file that cannot be deleted is deleted by the next start.
     for (const upload of this.#uploads.splice(0)) upload.dispose().catch(() => {});
   }
+}
+
+function assertWithin(bytes: number, limit: number): void {
+  if (bytes <= limit) return;
+  const detail = `The files of one request may have ${limit / 1e6} MB together.`;
+  throw new Problem('too_large', detail, { limit_bytes: limit });
 }

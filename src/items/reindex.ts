@@ -139,7 +139,8 @@ async function openPart(part: OriginalPart, from: BlobStore, uploads: UploadScop
   if ('text' in part) return part;
   const file = from.pathOf(part.file);
   if (part.as === 'text') return { text: await readFile(file, 'utf8') };
-  const upload = uploads.add(await receive(createReadStream(file), { maxBytes: Number.MAX_SAFE_INTEGER, folder }));
+  const [maxBytes, maxStoredBytes] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+  const upload = uploads.add(await receive(createReadStream(file), { maxBytes, maxStoredBytes, folder }));
   if (upload.sha256 !== part.file) throw new Problem('broken_media', 'The file of its original is damaged.');
   return part.as === undefined ? { upload } : { upload, as: part.as };
 }

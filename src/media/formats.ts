@@ -139,6 +139,11 @@ export const MEDIA_EXTENSIONS: readonly string[] = [...imageFormats, ...videoFor
   ({ extensions }) => extensions,
 );
 
+const VIDEO_NAME = new RegExp(`\\.(${videoFormats.flatMap(({ extensions }) => extensions).join('|')})$`, 'i');
+
+/** Whether a file has the name of a video. */
+export const isVideoName = (name: string): boolean => VIDEO_NAME.test(name);
+
 /** The accepted formats as the object of a sentence: "a JPEG, PNG or GIF image, or an MP4 or AVI video". */
 export const acceptedFormats = (): string =>
   `a ${alternatives(imageFormats)} image, or an ${alternatives(videoFormats)} video`;

@@ -21,8 +21,8 @@ export function mediaLimits(
   };
 }
 
-/** The limits on files that lie below a media root: whoever runs the service put them there, and films are long. */
-export function rootMediaLimits(
+/** The limits on files that lie below a media root or were sent to be stored: films are long. */
+export function storedMediaLimits(
   config: Parameters<typeof mediaLimits>[0] & Pick<Config, 'MAX_STORED_SECONDS'>,
 ): MediaLimits {
   const limits = mediaLimits(config);

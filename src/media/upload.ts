@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { clientClosed, Problem } from '../common/errors.js';
@@ -30,8 +30,8 @@ export interface VideoUpload extends Received {
   modality: 'video';
   format: VideoFormat;
   path: string;
-  /** Whether it lies below a media root: it may be longer than what is sent. */
-  isInPlace?: boolean;
+  /** Whether it lies below a media root, or was sent to be stored: it may be longer than what is only embedded. */
+  mayBeLong?: boolean;
 }
 
 /** A file a client sent, whole and of a format the service reads; whether it can be decoded is not yet known. */
@@ -39,6 +39,8 @@ export type Upload = ImageUpload | VideoUpload;
 
 export interface ReceiveOptions {
   maxBytes: number;
+  /** Most bytes of a video that was sent to be stored; without it, `maxBytes`. */
+  maxStoredBytes?: number | undefined;
   /** How many the client says there will be, where it does. */
   expectedBytes?: number;
   /** Folder for temporary files; made when missing. */
@@ -62,9 +64,10 @@ const memory = new BufferPool(64e6);
  * @throws Problem empty_body, unsupported_media, too_large, disk_full, client_closed
  */
 export async function receive(stream: Readable, options: ReceiveOptions): Promise<Upload> {
-  const chunks = countedChunks(stream, options);
+  const limit: Limit = { maxBytes: Math.max(options.maxBytes, options.maxStoredBytes ?? 0) };
+  const chunks = countedChunks(stream, limit, options.signal);
   try {
-    return await receiveChunks(chunks, options);
+    return await receiveChunks(chunks, limit, options);
   } catch (error) {
     // The iterator must let go of the stream before it can flow again.
     await chunks.return(undefined);
@@ -115,7 +118,7 @@ export async function takeInPlace(
       return await keepInMemory(detected, head, rest, file.bytes);
     }
     const sha256 = await contentKey(handle, file.bytes, signal);
-    return { ...detected, path: file.path, size: file.bytes, sha256, isInPlace: true, dispose: async () => {} };
+    return { ...detected, path: file.path, size: file.bytes, sha256, mayBeLong: true, dispose: async () => {} };
   } finally {
     await handle.close();
   }
@@ -164,11 +167,13 @@ async function contentKey(handle: FileHandle, bytes: number, signal: AbortSignal
   return hash.digest('hex');
 }
 
+/** Most bytes of what is being received: known only when its kind is. */
+interface Limit {
+  maxBytes: number;
+}
+
 /** The stream's chunks, until it ends, is too long, or its client is gone. */
-async function* countedChunks(
-  stream: Readable,
-  { maxBytes, signal }: Pick<ReceiveOptions, 'maxBytes' | 'signal'>,
-): AsyncGenerator<Buffer> {
+async function* countedChunks(stream: Readable, limit: Limit, signal: AbortSignal | undefined): AsyncGenerator<Buffer> {
   const onAbort = () => stream.destroy(clientClosed());
   if (signal?.aborted) throw clientClosed();
   signal?.addEventListener('abort', onAbort, { once: true });
@@ -176,11 +181,11 @@ async function* countedChunks(
     let size = 0;
     for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
       size += chunk.length;
-      if (size > maxBytes) throw tooLarge(maxBytes);
+      if (size > limit.maxBytes) throw tooLarge(limit.maxBytes);
       yield chunk;
     }
     // A multipart parser cuts a file at its own limit and only says so in this property.
-    if ('truncated' in stream && stream.truncated === true) throw tooLarge(maxBytes);
+    if ('truncated' in stream && stream.truncated === true) throw tooLarge(limit.maxBytes);
   } finally {
     signal?.removeEventListener('abort', onAbort);
   }
@@ -191,15 +196,20 @@ const tooLarge = (maxBytes: number) =>
 
 async function receiveChunks(
   chunks: AsyncGenerator<Buffer>,
-  { folder, maxBytes, expectedBytes = 0 }: ReceiveOptions,
+  limit: Limit,
+  { folder, maxBytes, maxStoredBytes, expectedBytes = 0 }: ReceiveOptions,
 ): Promise<Upload> {
   const head = await readHead(chunks);
   if (head.length === 0) throw new Problem('empty_body', 'The file is empty.');
   const detected = detect(head);
   if (detected === undefined) throw unsupported(head);
-  return detected.modality === 'image'
-    ? keepInMemory(detected, head, chunks, Math.min(expectedBytes, maxBytes))
-    : keepInFile(detected, head, chunks, folder);
+  if (detected.modality === 'image') {
+    limit.maxBytes = maxBytes;
+    return keepInMemory(detected, head, chunks, Math.min(expectedBytes, maxBytes));
+  }
+  limit.maxBytes = maxStoredBytes ?? maxBytes;
+  const upload = await keepInFile(detected, head, chunks, { folder, expectedBytes });
+  return maxStoredBytes === undefined ? upload : { ...upload, mayBeLong: true };
 }
 
 async function readHead(chunks: AsyncGenerator<Buffer>): Promise<Buffer> {
@@ -269,15 +279,16 @@ async function keepInFile(
   detected: Detected & { modality: 'video' },
   head: Buffer,
   chunks: AsyncGenerator<Buffer>,
-  folder: string,
+  { folder, expectedBytes }: { folder: string; expectedBytes: number },
 ): Promise<VideoUpload> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (expectedBytes > UNCHECKED_BYTES) await assertRoom(folder, expectedBytes);
   const file = path.resolve(folder, `${randomUUID()}${SPOOL_SUFFIX}`);
   const dispose = () => rm(file, { force: true });
   try {
     // 'wx': a file that is already there is never written over; only this user may read it.
     const handle = await open(file, 'wx', 0o600);
-    const written = await writeAll(handle, head, chunks).finally(() => handle.close());
+    const written = await writeAll(handle, head, chunks, folder).finally(() => handle.close());
     return { ...detected, ...written, path: file, dispose };
   } catch (error) {
     await dispose();
@@ -285,24 +296,41 @@ async function keepInFile(
   }
 }
 
-async function writeAll(handle: FileHandle, head: Buffer, chunks: AsyncGenerator<Buffer>) {
+async function writeAll(handle: FileHandle, head: Buffer, chunks: AsyncGenerator<Buffer>, folder: string) {
   const hash = createHash('sha256').update(head);
   let size = head.length;
+  let checked = 0;
   await handle.writeFile(head);
   for await (const chunk of chunks) {
     hash.update(chunk);
     size += chunk.length;
     await handle.writeFile(chunk);
+    if (size - checked < UNCHECKED_BYTES) continue;
+    await assertRoom(folder, 0);
+    checked = size;
   }
   return { size, sha256: hash.digest('hex') };
 }
+
+/** A disk has room for this much, or is full anyway. */
+const UNCHECKED_BYTES = 64e6;
+/** What large files leave free: the index is mostly on the same disk. */
+const RESERVED_BYTES = 1e9;
+
+/** @throws Problem `disk_full` where a disk would have too little room left with `bytes` more */
+async function assertRoom(folder: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize - bytes < RESERVED_BYTES) throw noRoom();
+}
+
+const noRoom = (cause?: unknown): Problem =>
+  new Problem('disk_full', 'There is no room to receive the file.', {}, { cause });
 
 /** A stream that broke means a client that went; a full disk is not the client's fault. */
 function asProblem(error: unknown, signal: AbortSignal | undefined): unknown {
   if (error instanceof Problem) return error;
   const code = (error as NodeJS.ErrnoException).code;
-  if (code === 'ENOSPC' || code === 'EDQUOT')
-    return new Problem('disk_full', 'There is no room to receive the file.', {}, { cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT') return noRoom(error);
   if (signal?.aborted || code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE') return clientClosed();
   return error;
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeVideo, source } from '../media/support.js';
 import { startServer, type TestServer } from '../server.js';
 
 const DOG = 'samples/images/dog.jpg';
@@ -54,22 +55,34 @@ describe('onespace index', () => {
     await symlink(made, path.join(made, 'circle.jpg'));
     await symlink(path.resolve(DOG), path.join(made, 'link.jpg'));
     await writeFile(path.join(made, 'long.mp4'), '');
-    await truncate(path.join(made, 'long.mp4'), 3e9);
+    await truncate(path.join(made, 'long.mp4'), 30e9);
+    await writeFile(path.join(made, 'large.png'), '');
+    await truncate(path.join(made, 'large.png'), 3e9);
     await writeFile(path.join(made, 'empty.png'), '');
     await writeFile(path.join(made, 'page.html'), '<html>');
     await writeFile(path.join(made, 'notes.txt'), 'notes');
     const { stdout, stderr, code } = await index(made);
-    expect({ stdout, code }).toEqual({ stdout: '2 stored, 5 refused\n', code: 1 });
+    expect({ stdout, code }).toEqual({ stdout: '2 stored, 6 refused\n', code: 1 });
     expect(stderr.split('\n').filter((line) => line.startsWith('refused'))).toEqual(
       expect.arrayContaining([
         expect.stringMatching(/^refused dangling\.jpg: .*link/),
         expect.stringMatching(/^refused loop\.jpg: .*circle/),
         expect.stringMatching(/^refused circle\.jpg: a link to a folder/),
-        expect.stringMatching(/^refused long\.mp4: it has 3000 MB; .* 64 MB/),
+        expect.stringMatching(/^refused long\.mp4: it has 30000 MB; .* 25000 MB \(MAX_STORED_MB\)/),
+        expect.stringMatching(/^refused large\.png: it has 3000 MB; .* 64 MB \(MAX_UPLOAD_MB\)/),
         expect.stringMatching(/^refused empty\.png: The file is empty/),
       ]),
     );
     expect(stderr).toContain('passed over files of other kinds: 1 .html, 1 .txt');
+  });
+
+  it('sends videos that are larger than anything else may be', async () => {
+    const made = await make('films');
+    const raw = ['-c:v', 'rawvideo', '-pix_fmt', 'yuv420p'];
+    const film = await makeVideo(made, 'film.avi', ...source('testsrc', '640x480', 8, 25), ...raw);
+    expect(film.length).toBeGreaterThan(64e6);
+    expect(await index(made)).toMatchObject({ stdout: '2 stored, 0 refused\n' });
+    expect(await metadataOf('film.avi')).toMatchObject({ duration: 8, width: 640 });
   });
 
   it('takes one file, and captions that begin with a byte order mark', async () => {

@@ -1,5 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
@@ -67,6 +68,37 @@ describe('receive', () => {
       expect(problem).toMatchObject({ code: 'too_large', status: 413, extensions: { limit_bytes: 4000 } });
     }
     expect(await spooled()).toEqual([]);
+  });
+
+  it('lets a video that is to be stored be larger, and no image', async () => {
+    const stored = { ...options(4000), maxStoredBytes: AVI.length };
+    const upload = await receive(inPieces(AVI, 10_000), stored);
+    expect(upload).toMatchObject({ size: AVI.length, mayBeLong: true });
+    await upload.dispose();
+    for (const [bytes, limit] of [[PNG, 4000] as const, [Buffer.concat([AVI, PNG]), AVI.length] as const]) {
+      const problem = await problemOf(receive(inPieces(bytes, 1000), stored));
+      expect(problem).toMatchObject({ code: 'too_large', extensions: { limit_bytes: limit } });
+    }
+    expect(await spooled()).toEqual([]);
+  });
+
+  it('leaves room on the disk: a large video is refused before it fills it', async ({ skip }) => {
+    const disk = path.join(folder.path, 'disk');
+    await mkdir(disk);
+    const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=200m', 'tmpfs', disk]);
+    if (mount.status !== 0) return skip('LEFT OUT: mounting a small disk needs root');
+    try {
+      const small = { maxBytes: 1e6, maxStoredBytes: 1e9, folder: disk };
+      const announced = await problemOf(receive(inPieces(AVI, 1000), { ...small, expectedBytes: 500e6 }));
+      expect(announced).toMatchObject({ code: 'disk_full', status: 507 });
+      const endless = Readable.from(Array.from({ length: 300 }, (_, i) => (i === 0 ? AVI : Buffer.alloc(1e6))));
+      expect(await codeOf(receive(endless, small))).toBe('disk_full');
+      expect(await readdir(disk)).toEqual([]);
+      const { bavail, bsize } = await statfs(disk);
+      expect(bavail * bsize).toBeGreaterThan(150e6);
+    } finally {
+      spawnSync('umount', [disk]);
+    }
   });
 
   it('accepts a file of exactly the limit', async () => {

@@ -14,6 +14,7 @@ import {
 } from '../../client/index.js';
 import { mapConcurrent } from '../../lib/async/map-concurrent.js';
 import { type FoundFile, findFiles, reasonOf } from '../../media/find-files.js';
+import { isVideoName } from '../../media/formats.js';
 import { ProgressBar } from '../progress-bar.js';
 import { emptyReport, type IndexReport } from './report.js';
 
@@ -44,11 +45,13 @@ export async function indexByUpload(
   others.delete(path.extname(CAPTIONS));
   if (files.length + unreadable.length === 0) throw new Error(`There are no images or videos in ${folder}.`);
   const captions = await readCaptions(folder);
-  const { upload_bytes: mostBytes } = (await health(to)).limits;
-  const isTooLarge = ({ bytes }: FoundFile) => bytes > mostBytes;
-  const tooLarge = files.filter(isTooLarge).map(({ name, bytes }) => ({
-    file: name,
-    reason: `it has ${Math.ceil(bytes / 1e6)} MB; this service takes at most ${mostBytes / 1e6} MB (MAX_UPLOAD_MB)`,
+  const { upload_bytes: mostOfImage, stored_video_bytes: mostOfVideo } = (await health(to)).limits;
+  // Services of earlier versions have one limit for both.
+  const mostOf = ({ name }: FoundFile) => (isVideoName(name) ? (mostOfVideo ?? mostOfImage) : mostOfImage);
+  const isTooLarge = (file: FoundFile) => file.bytes > mostOf(file);
+  const tooLarge = files.filter(isTooLarge).map((file) => ({
+    file: file.name,
+    reason: `it has ${Math.ceil(file.bytes / 1e6)} MB; this service takes at most ${mostOf(file) / 1e6} MB (${isVideoName(file.name) ? 'MAX_STORED_MB' : 'MAX_UPLOAD_MB'})`,
   }));
   const report: IndexReport = { ...emptyReport(), refused: [...unreadable, ...tooLarge], others };
   const entries = files.filter((file) => !isTooLarge(file)).map((file) => toEntry(file, captions));

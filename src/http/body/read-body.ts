@@ -4,7 +4,7 @@ import type { Static, TObject, TSchema } from 'typebox';
 import { clientClosed, Problem } from '../../common/errors.js';
 import type { InputPart } from '../../inputs/part.js';
 import { receive, type Upload } from '../../media/upload.js';
-import { MAX_FORM_FIELD_BYTES, MAX_PARTS } from '../request-limits.js';
+import { MAX_FORM_FIELD_BYTES, MAX_PARTS, maxBodyBytes } from '../request-limits.js';
 import { parseFields } from '../validation/validator.js';
 
 /** A file or a text of a form, or a file that was refused. */
@@ -104,12 +104,13 @@ async function receiveForm(request: FastifyRequest, fieldNames: readonly string[
     else if (value !== '') received.fields[name] = value;
   };
   try {
-    for await (const part of request.parts({ isPartAFile } as object)) {
+    const limits = { fileSize: maxBodyBytes(request) };
+    for await (const part of request.parts({ isPartAFile, limits } as object)) {
       if (part.type === 'file' && FIELD_TYPE.test(part.mimetype) && (isField(part.fieldname) || !part.filename))
         addField(part.fieldname, await receiveField(part.fieldname, part.file));
       else if (part.type === 'file') {
         const file = await receiveFile(request, part.file);
-        if ('upload' in file) request.scope.uploads.spend(file.upload.size);
+        if ('upload' in file) request.scope.uploads.spendOn(file.upload);
         received.entries.push(part.filename ? { ...file, filename: part.filename } : file);
       } else if (part.valueTruncated) throw fieldTooLarge(part.fieldname);
       else addField(part.fieldname, String(part.value));
@@ -150,7 +151,14 @@ async function receiveFile(request: FastifyRequest, stream: Readable, expectedBy
   const { uploads, signal, record } = request.scope;
   const start = performance.now();
   try {
-    const options = { maxBytes: config.MAX_UPLOAD_MB * 1e6, expectedBytes, folder: spoolFolder, signal };
+    const { maxStoredBytes } = uploads;
+    const options = {
+      maxBytes: config.MAX_UPLOAD_MB * 1e6,
+      maxStoredBytes,
+      expectedBytes,
+      folder: spoolFolder,
+      signal,
+    };
     const upload = uploads.add(await receive(stream, options));
     record('receive', upload.modality, (performance.now() - start) / 1000, '');
     return { upload };

@@ -11,6 +11,7 @@ import type { Outcome } from '../../observability/metrics.js';
 import { type RequestSpan, readTrace, type TraceHeaders, traceIdOf } from '../../observability/trace.js';
 import type { ModelRegistry } from '../../serving/model-registry.js';
 import type { ServedModel } from '../../serving/served-model.js';
+import { maxBodyBytes } from '../request-limits.js';
 import { statusOnSocket } from './client-error.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 
@@ -52,7 +53,8 @@ export class RequestScope implements CallContext {
     const controller = new AbortController();
     const { config, models, metrics, tracing } = request.server.service;
     this.models = models;
-    this.uploads = new UploadScope(config.MAX_UPLOAD_MB * 1e6);
+    const stores = request.routeOptions.config?.stores === true;
+    this.uploads = new UploadScope(config.MAX_UPLOAD_MB * 1e6, stores ? maxBodyBytes(request) : undefined);
     this.signal = controller.signal;
     this.forwarded = request.headers[FORWARDED_HEADER] !== undefined;
     const parent = request.headers.traceparent === undefined ? undefined : readTrace(request.headers);

@@ -86,6 +86,8 @@ export const Limits = Type.Object(
     video_fps: Type.Number({ description: 'Frames sampled per second of a video, before that limit.' }),
     decode_seconds: limit('Seconds that decoding one file may take.'),
     upload_bytes: limit('Bytes of one file, and of all files of one request.'),
+    stored_video_bytes: limit('Bytes of a video that is sent to be stored (POST /items).'),
+    stored_video_seconds: limit('Length of a video that is stored.'),
     json_bytes: limit('Bytes of one JSON body.'),
     parts_per_input: limit('Parts of one mixed input.'),
     inputs_per_request: limit('Texts of one request.'),
