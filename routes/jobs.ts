@@ -52,7 +52,7 @@ export function toDocument(job: Job): Static<typeof JobDocument> {
   if (started_at === undefined || done === 0) return job;
   const seconds = (Date.parse(ended_at ?? new Date().toISOString()) - Date.parse(started_at)) / 1000;
   const rate = done / Math.max(seconds, 0.001);
-  const left = (counts.found - counts.unchanged - done) / rate;
+  const left = (counts.found - counts.unchanged - counts.updated - counts.moved - done) / rate;
   return {
     ...job,
     files_per_second: Math.round(rate * 10) / 10,

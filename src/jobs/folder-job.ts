@@ -55,7 +55,9 @@ export async function runFolder(
   const within = (name: string) => `${folder}/${name}`;
   await hooks.onRefused(unreadable.map(({ file, reason }) => ({ file: within(file), reason })));
   const known = new Map<string, KnownFile>();
-  for await (const item of parts.known(`${folder}/`)) known.set(item.path, item);
+  // Where nobody reads what lies beside a file, it does not matter whether that has changed.
+  for await (const item of parts.known(`${folder}/`))
+    known.set(item.path, parts.readsFacts ? item : { ...item, sidecars: [] });
   const toMark = ({ name, bytes, modifiedMs }: FoundFile) => markOf({ path: within(name), bytes, modifiedMs });
   const clips = await liveClips(all, (photo, clip) => {
     if (isDeepStrictEqual(known.get(within(photo.name))?.clip, toMark(clip))) return true;
