@@ -26,7 +26,7 @@ function lineOf({ id, state, folder = 'items that were sent', counts, seconds_le
   const { found, unchanged, stored, updated, moved, removed, refused } = counts;
   const done = `${unchanged + stored + updated + moved + refused} of ${found} files, ${stored} stored, ${refused} refused`;
   const more = [
-    ...(removed > 0 ? [`${removed} removed`] : []),
+    ...Object.entries({ updated, moved, removed }).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : [])),
     ...(left === undefined ? [] : [`${left} s left`]),
     ...(problem === undefined ? [] : [problem]),
   ];
