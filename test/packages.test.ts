@@ -9,6 +9,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 
 const run = promisify(execFile);
 const MAX_PACKAGE_BYTES = 20e6;
+const MAX_MODEL_BYTES = 32e6;
 const { version, dependencies, optionalDependencies } = JSON.parse(await readFile('package.json', 'utf8')) as {
   version: string;
   dependencies: Record<string, string>;
@@ -42,13 +43,16 @@ if (!registryAnswers) console.warn('SKIPPED: no npm registry can be reached, so 
 describe('the package of the service', () => {
   let folder: string;
   let tarball: string;
+  let model: string;
   let service: ChildProcess | undefined;
 
+  async function stop(): Promise<void> {
+    if (service?.exitCode !== null) return;
+    service.kill('SIGTERM');
+    await once(service, 'exit');
+  }
   afterAll(async () => {
-    if (service?.exitCode === null) {
-      service.kill('SIGTERM');
-      await once(service, 'exit');
-    }
+    await stop();
     await rm(folder, { recursive: true });
   });
 
@@ -76,6 +80,18 @@ describe('the package of the service', () => {
     );
   });
 
+  it('leaves the larger model to a package of its own', async () => {
+    const args = ['pack', './models/onespace-base', '--json', '--pack-destination', folder];
+    const [packed] = JSON.parse((await run('npm', args, { env: clean })).stdout) as [
+      { filename: string; files: { path: string }[] },
+    ];
+    model = path.join(folder, packed.filename);
+    const { files } = JSON.parse(await readFile('models/onespace-base/model.json', 'utf8'));
+    const held = ['LICENSE.md', 'README.md', 'model.json', 'package.json', ...Object.keys(files)];
+    expect(packed.files.map((file) => file.path).sort()).toEqual(held.sort());
+    expect((await stat(model)).size).toBeLessThan(MAX_MODEL_BYTES);
+  });
+
   it.skipIf(!registryAnswers)(
     'installs in an empty folder with nothing but a registry, and serves',
     { timeout: 600_000 },
@@ -83,7 +99,7 @@ describe('the package of the service', () => {
       const project = await mkdtemp(path.join(folder, 'project-'));
       const options = { cwd: project, env: registryOnly };
       await run('npm', ['init', '-y'], options);
-      await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball], options);
+      await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', tarball, model], options);
       const { stdout } = await run('npx', ['onespace', '--version'], options);
       expect(stdout).toBe(`${version}\n`);
 
@@ -97,13 +113,18 @@ describe('the package of the service', () => {
       const reply = await run('curl', ['-sS', '--fail-with-body', `${url}/embed/text`, ...body]);
       expect(JSON.parse(reply.stdout)).toMatchObject({ dim: 256, modal_type: 'text', tokens: 3 });
       expect((await run('curl', ['-sS', '--fail-with-body', `${url}/items`, ...body])).stdout).toContain('"id"');
+
+      await stop();
+      const larger = await serve(project, { MODEL: 'onespace-base', DATA_DIR: 'data-of-base' });
+      const { stdout: health } = await run('curl', ['-sS', '--fail-with-body', `${larger}/health`]);
+      expect(JSON.parse(health)).toMatchObject({ model: { name: 'onespace-base', dim: 256 } });
     },
   );
 
-  async function serve(project: string): Promise<string> {
+  async function serve(project: string, settings: Record<string, string> = {}): Promise<string> {
     service = spawn(process.execPath, ['node_modules/onespace/dist/src/cli/main.js', 'serve'], {
       cwd: project,
-      env: { ...registryOnly, PORT: '0' },
+      env: { ...registryOnly, PORT: '0', ...settings },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let stderr = '';

@@ -24,9 +24,18 @@ export interface ModelSettings {
 export const PACKAGE_MODELS = fileURLToPath(new URL('../../../models', import.meta.url));
 export const MANIFEST = 'model.json';
 
+/** Where npm has installed this package, others may be that are a model each: `npm install onespace onespace-base`. */
+const besideThisPackage = (): string[] => {
+  const folder = path.join(PACKAGE_MODELS, '..', '..');
+  return path.basename(folder) === 'node_modules' ? [folder] : [];
+};
+
 /** The folders in which a model is looked up by name; the first one that has it is used. */
-export const modelFolders = ({ MODELS_DIR }: Pick<ModelSettings, 'MODELS_DIR'>): string[] =>
-  MODELS_DIR === '' ? [PACKAGE_MODELS] : [MODELS_DIR, PACKAGE_MODELS];
+export const modelFolders = ({ MODELS_DIR }: Pick<ModelSettings, 'MODELS_DIR'>): string[] => [
+  ...(MODELS_DIR === '' ? [] : [MODELS_DIR]),
+  PACKAGE_MODELS,
+  ...besideThisPackage(),
+];
 
 /**
  * A model whose files are present and right.
