@@ -68,6 +68,18 @@ def traced(module, example, inputs, output, free, path):
     return model
 
 
+def trace(model):
+    """A folded model -> the graphs of its stem and of its transformer, with every length free."""
+    batch, text, cells = 2, 5, 7
+    (HERE / "work").mkdir(exist_ok=True)
+    frames = torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8)
+    sides = {"frames": {0: "frames", 1: "height", 2: "width"}, "cells": {0: "frames", 1: "cells"}}
+    stem = traced(StemGraph(model.stem), (frames,), ["frames"], "cells", sides, HERE / "work/stem.onnx")
+    free = {name: {0: "batch", 1: "text" if name in ("input_ids", "text_mask") else "cells"} for name in INPUTS} | {"embedding": {0: "batch"}}
+    example = (torch.randint(4, 1000, (batch, text)), torch.ones(batch, text), torch.rand(batch, cells, WIDTH + EMBEDDING + 1), torch.rand(batch, cells, 3), torch.ones(batch, cells))
+    return stem, traced(copy.copy(model), example, INPUTS, "embedding", free, HERE / "work/transformer.onnx")
+
+
 class StemWeights(Weights):
     """Those of convolutions too: a scale for each channel that comes out."""
 
@@ -118,13 +130,7 @@ def main():
     parser.add_argument("--checkpoint", default=str(HERE / "work" / "run.pt"))
     parser.add_argument("--revision", default="1")
     options = parser.parse_args()
-    model = load_model(options.checkpoint)
-    batch, text, cells = 2, 5, 7
-    stem = traced(StemGraph(model.stem), (torch.randint(0, 256, (2, 64, 96, 3), dtype=torch.uint8),), ["frames"], "cells", {"frames": {0: "frames", 1: "height", 2: "width"}, "cells": {0: "frames", 1: "cells"}}, HERE / "work/stem.onnx")
-    free = {name: {0: "batch", 1: "text" if name in ("input_ids", "text_mask") else "cells"} for name in INPUTS} | {"embedding": {0: "batch"}}
-    example = (torch.randint(4, 1000, (batch, text)), torch.ones(batch, text), torch.rand(batch, cells, WIDTH + EMBEDDING + 1), torch.rand(batch, cells, 3), torch.ones(batch, cells))
-    whole = copy.copy(model)
-    graph = traced(whole, example, INPUTS, "embedding", free, HERE / "work/transformer.onnx")
+    stem, graph = trace(load_model(options.checkpoint))
     for made, weights, location, graphs in ((stem, StemWeights(stem.graph), "stem.bin", {"fp32": STEM}), (graph, Weights(graph.graph), "weights.bin", GRAPHS)):
         weights.write(MODEL / location)
         for dtype, name in graphs.items():

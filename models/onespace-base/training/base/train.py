@@ -61,6 +61,8 @@ def arguments():
     parser.add_argument("--rate", type=float, default=1.0)
     parser.add_argument("--evaluate-every", type=float, default=4, help="minutes")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--begin-with", help="a checkpoint whose model is gone on with, such as that of base.restore")
+    parser.add_argument("--scale", type=float, default=20.0, help="what similarities are multiplied with at the beginning")
     return parser.parse_args()
 
 
@@ -183,6 +185,12 @@ class Run:
         self.tokenizer = Tokenizer.from_file(str(HERE.parent / "tokenizer.json"))
         self.learner = Learner(self.tokenizer.get_vocab_size())
         self.learner.begin(world)
+        if options.begin_with:
+            begun = torch.load(options.begin_with, map_location="cpu")["average"]
+            self.learner.model.load_state_dict({k.removeprefix("model."): v for k, v in begun.items() if k.startswith("model.")})
+        with torch.no_grad():
+            for scale in (self.learner.log_scale, self.learner.drawn_scale, self.learner.class_scale):
+                scale.fill_(math.log(options.scale))
         self.learner.to(DEVICE)
         self.learner.model.stem.convolutions.to(memory_format=torch.channels_last)
         self.learner.model.stem.convolutions.chunk = CHUNK if CUDA else 0
