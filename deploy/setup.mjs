@@ -53,6 +53,9 @@ function run(command, args, { cwd = ROOT, timeout, quiet = false } = {}) {
 
 const works = (command, ...args) => run(command, args, { quiet: true, timeout: 20_000 });
 
+/** Whether this process may install Debian packages. */
+const mayInstall = () => process.getuid?.() === 0 && works('apt-get', '--version');
+
 /** Installs Debian packages when this process may, else stops with the command for an administrator. */
 function aptInstall(packages, why) {
   const command = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
@@ -132,31 +135,75 @@ function isInstalled(name) {
 
 const faissBinary = () => path.join(folderOf('faiss-node'), 'build', 'Release', 'faiss-node.node');
 // In a process of its own: a half-written binary must not take the set-up down with it.
-const faissLoads = () =>
-  existsSync(faissBinary()) && works(process.execPath, '-e', `require(${JSON.stringify(folderOf('faiss-node'))})`);
+const faissIs = (condition) =>
+  existsSync(faissBinary()) &&
+  works(
+    process.execPath,
+    '-e',
+    `process.exit(${condition.replace('faiss', `require(${JSON.stringify(folderOf('faiss-node'))})`)} ? 0 : 1)`,
+  );
+const faissLoads = () => faissIs('faiss');
+const faissIsMended = () => faissIs('faiss.isMended');
 
 const FAISS_PACKAGES = ['g++', 'libfaiss-dev', 'libopenblas-dev'];
 const canBuildFaiss = () =>
   works('g++', '-shared', '-o', '/dev/null', '-x', 'c++', '/dev/null', '-lfaiss', '-lopenblas');
 
 /**
- * faiss-node ships its source; its binary comes from a release page that not every network
- * reaches. So: the same source built against the system's libfaiss where that is installed,
- * else the release's binary if it can be had, else Debian's libfaiss is installed.
+ * faiss-node ships its source, which is built against the system's libfaiss, mended (below). Where that is not installed
+ * and may not be, the binary of its release page serves, which loses memory with each search.
  */
 function provideFaiss() {
-  if (faissLoads()) return;
+  if (faissIsMended()) return;
   if (!canBuildFaiss()) {
-    say('fetching the FAISS binding');
-    const fromFaiss = createRequire(path.join(folderOf('faiss-node'), 'package.json'));
-    const prebuildInstall = path.join(path.dirname(fromFaiss.resolve('prebuild-install/package.json')), 'bin.js');
-    const args = [prebuildInstall, '--runtime', 'napi'];
-    run(process.execPath, args, { cwd: folderOf('faiss-node'), timeout: DOWNLOAD_TIMEOUT_MS, quiet: true });
-    if (faissLoads()) return;
+    if (!mayInstall() && (faissLoads() || fetchFaiss())) {
+      say(
+        `this binding of FAISS loses memory with each search; for a service that runs long, have these installed and start again: ${FAISS_PACKAGES.join(', ')}`,
+      );
+      return;
+    }
     aptInstall(FAISS_PACKAGES, 'FAISS is missing and its ready-made binary cannot be downloaded');
   }
   buildFaiss();
-  if (!faissLoads()) stop('the FAISS binding was built but does not load', `ldd ${faissBinary()}`);
+  if (!faissIsMended()) stop('the FAISS binding was built but does not load', `ldd ${faissBinary()}`);
+}
+
+/** The binary of the release page. @returns whether it could be had */
+function fetchFaiss() {
+  say('fetching the FAISS binding');
+  const fromFaiss = createRequire(path.join(folderOf('faiss-node'), 'package.json'));
+  const prebuildInstall = path.join(path.dirname(fromFaiss.resolve('prebuild-install/package.json')), 'bin.js');
+  const args = [prebuildInstall, '--runtime', 'napi'];
+  run(process.execPath, args, { cwd: folderOf('faiss-node'), timeout: DOWNLOAD_TIMEOUT_MS, quiet: true });
+  return faissLoads();
+}
+
+/**
+ * What is mended in the source of faiss-node 0.5.1: `search` never frees its copy of the queries, four bytes for each of
+ * their numbers. The build says that it is mended.
+ */
+const MENDED = [
+  [
+    'float *xq = new float[length];\n    for',
+    'std::unique_ptr<float[]> queries(new float[length]);\n    float *xq = queries.get();\n    for',
+  ],
+  [
+    'IndexFlatIP::Init(env, exports);\n\n  return exports;',
+    'IndexFlatIP::Init(env, exports);\n  exports.Set("isMended", Napi::Boolean::New(env, true));\n  return exports;',
+  ],
+];
+
+/** @returns the place of the mended source */
+function mendFaiss(source, release) {
+  let text = readFileSync(path.join(source, 'src', 'faiss.cc'), 'utf8').replaceAll('\r\n', '\n');
+  for (const [wrong, right] of MENDED) {
+    if (text.split(wrong).length !== 2)
+      stop('the source of faiss-node is not the one that is known', 'npm ci # installs the version of the lockfile');
+    text = text.replace(wrong, right);
+  }
+  const mended = path.join(release, 'faiss.cc');
+  writeFileSync(mended, text);
+  return mended;
 }
 
 const SHIM = `#include <faiss/Index.h>
@@ -181,7 +228,7 @@ function buildFaiss() {
     ...['-include', shim],
     `-I${require('node-api-headers').include_dir}`,
     `-I${addonApi}`,
-    path.join(source, 'src', 'faiss.cc'),
+    mendFaiss(source, release),
     ...['-o', faissBinary(), '-lfaiss', '-lopenblas'],
   ];
   if (!run('g++', args))

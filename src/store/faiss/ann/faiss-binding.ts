@@ -12,6 +12,9 @@ import { runInNewContext } from 'node:vm';
  */
 export const faiss = load();
 
+/** Whether searches give back their memory: `deploy/setup.mjs` builds such a binding, the release page has another one. */
+export const isMended: boolean = (faiss as { isMended?: boolean }).isMended === true;
+
 /** @throws Error with the command that provides the binding */
 function load(): typeof import('faiss-node') {
   try {

@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { assert } from '../../../lib/assert.js';
 import type { LogLevel } from '../../../lib/log/logger.js';
 import type { EventName } from '../../events.js';
+import { isMended } from '../ann/faiss-binding.js';
 import { Engine } from '../engine.js';
 import { type EventOf, type Method, type Reply, type Request, type Result, toFailure } from './protocol.js';
 
@@ -73,6 +74,11 @@ async function open({ store, argument }: Extract<Request, { method: 'open' }>): 
     },
   });
   engines.set(store, engine);
+  if (!isMended)
+    log('warn')(
+      {},
+      'index: this build of the FAISS binding loses memory with each search; install g++, libfaiss-dev and libopenblas-dev, and start again',
+    );
 }
 
 function reply(message: Reply): void {
