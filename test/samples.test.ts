@@ -11,6 +11,10 @@ interface Query {
   image: string;
   video: string;
 }
+interface PhotoQuery {
+  query: string;
+  photos: string[];
+}
 
 let server: TestServer;
 let queries: Query[];
@@ -60,5 +64,29 @@ describe('the samples', () => {
     const { stdout } = await cli('search', 'a cat', '--top-k', '3', '--modality', 'image');
     expect(stdout.trim().split('\n')).toHaveLength(3);
     expect(stdout).toMatch(/^\d\.\d{3} {2}image {2}images\//);
+  });
+});
+
+describe('the album, with onespace-base', () => {
+  it('answers questions in ten languages', async () => {
+    const base = await startServer({ MODEL: 'onespace-base' });
+    try {
+      const index = ['dist/src/cli/main.js', '--url', base.url, 'index', 'samples/album'];
+      expect((await run(process.execPath, index)).stdout).toBe('105 stored, 0 refused\n');
+      const asked = JSON.parse(await readFile('samples/album/queries.json', 'utf8')) as PhotoQuery[];
+      const misses = { first: [] as string[], firstThree: [] as string[] };
+      for (const { query, photos } of asked) {
+        const reply = await base.json('/retrieve', { text: query, top_k: 3 });
+        const found = ((await reply.json()) as { results: { id: string }[] }).results.map(({ id }) => id);
+        if (!photos.includes(found[0] ?? '')) misses.first.push(`${query}: ${found[0]}`);
+        if (!found.some((id) => photos.includes(id))) misses.firstThree.push(query);
+      }
+      // The card tells these figures.
+      expect(asked).toHaveLength(21);
+      expect(misses.first.length, misses.first.join('\n')).toBeLessThanOrEqual(7);
+      expect(misses.firstThree).toEqual(["un château au bord de l'eau", 'античный Рим']);
+    } finally {
+      await base.close();
+    }
   });
 });

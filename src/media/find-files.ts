@@ -6,6 +6,8 @@ import { MEDIA_EXTENSIONS } from './formats.js';
 
 const MEDIA = new RegExp(`\\.(${MEDIA_EXTENSIONS.join('|')})$`, 'i');
 
+const NO_MEDIA = '.nomedia';
+
 /** A file that the service may read, by its name. */
 export interface FoundFile {
   /** As the file system has it: a name need not be UTF-8. */
@@ -31,7 +33,8 @@ export interface Found {
 
 /**
  * Finds the images and videos of a folder and its subfolders, or the one file that is named. Links to files are
- * followed, links to folders are not: they may lead in circles.
+ * followed, links to folders are not: they may lead in circles. A subfolder with a file `.nomedia`, by which telephones
+ * mark pictures that are nobody's photos, is passed over.
  */
 export async function findFiles(root: string): Promise<Found> {
   const found: Found = { files: [], sidecars: [], unreadable: [], others: new Map() };
@@ -53,6 +56,7 @@ async function walk(folder: Buffer, prefix: string, found: Found): Promise<void>
     found.unreadable.push({ file: prefix === '' ? folder.toString() : prefix, reason: reasonOf(error) });
     return [];
   });
+  if (prefix !== '' && entries.some(({ name }) => String(name) === NO_MEDIA)) return;
   for (const entry of entries) {
     const bytes = entry.name as unknown as Buffer;
     const at = Buffer.concat([folder, Buffer.from(path.sep), bytes]);

@@ -97,6 +97,15 @@ describe('onespace index', () => {
     expect(await index(path.join(made, 'dog.jpg'))).toMatchObject({ stdout: '1 stored, 0 refused\n' });
   });
 
+  it('passes over subfolders with .nomedia, unless one is named itself', async () => {
+    const made = await make('marked');
+    await mkdir(path.join(made, 'stickers/more'), { recursive: true });
+    for (const name of ['stickers/a.jpg', 'stickers/more/b.jpg']) await cp(DOG, path.join(made, name));
+    await writeFile(path.join(made, 'stickers/.nomedia'), '');
+    expect(await index(made, '--dry-run')).toMatchObject({ stdout: 'would be: 1 stored, 0 refused\n' });
+    expect(await index(path.join(made, 'stickers'))).toMatchObject({ stdout: '2 stored, 0 refused\n' });
+  });
+
   it('says so when there is nothing, or no folder', async () => {
     await mkdir(path.join(folder, 'empty'));
     const nothing = { code: 1, stderr: expect.stringContaining('no images or videos') };
