@@ -114,18 +114,25 @@ export class EmbeddingCache<Value extends NonNullable<unknown>> {
 
   private async join(flight: Flight<Value>, signal?: AbortSignal): Promise<Value> {
     flight.waiters++;
+    const aborted = signal && rejectWhenAborted(signal);
     try {
-      return await (signal === undefined ? flight.promise : Promise.race([flight.promise, rejectWhenAborted(signal)]));
+      return await (aborted === undefined ? flight.promise : Promise.race([flight.promise, aborted.promise]));
     } finally {
+      aborted?.forget();
       flight.waiters--;
       if (flight.waiters === 0 && !flight.isSettled) flight.controller.abort();
     }
   }
 }
 
-function rejectWhenAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
+/** @returns a promise that rejects when the signal aborts, until it is forgotten: the signal may live for hours */
+function rejectWhenAborted(signal: AbortSignal): { promise: Promise<never>; forget: () => void } {
+  let forget = () => {};
+  const promise = new Promise<never>((_, reject) => {
     if (signal.aborted) reject(clientClosed());
-    signal.addEventListener('abort', () => reject(clientClosed()), { once: true });
+    const onAbort = () => reject(clientClosed());
+    signal.addEventListener('abort', onAbort, { once: true });
+    forget = () => signal.removeEventListener('abort', onAbort);
   });
+  return { promise, forget };
 }

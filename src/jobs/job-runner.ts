@@ -12,6 +12,8 @@ import type { JobHooks } from './store-items.js';
 /** How often progress is written to the disk. */
 const SAVE_MS = 2000;
 
+/** Each of the files that are read at the same time waits at a few places. */
+const MAX_LISTENERS = 100;
 /** Each may have the items of a whole request on the disk. */
 const MAX_WAITING = 100;
 
@@ -146,8 +148,8 @@ export class JobRunner {
     const job = this.jobs.find(({ state }) => state === 'queued');
     if (job === undefined) return;
     const interrupt = new AbortController();
-    // Every file that is read just then listens to this one signal.
-    setMaxListeners(0, interrupt.signal);
+    // Every file that is read just then listens to this one signal; more would be listeners that nobody removes.
+    setMaxListeners(MAX_LISTENERS, interrupt.signal);
     const ended = this.run(job, interrupt.signal).finally(() => {
       this.running = undefined;
       this.next();

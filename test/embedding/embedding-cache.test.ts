@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -75,6 +76,14 @@ describe('EmbeddingCache', () => {
     // The next caller starts a new computation instead of joining the aborted one.
     const four = cache.get('b', async () => 'fresh');
     expect(await four).toBe('fresh');
+  });
+
+  it('leaves nothing at the signal of a caller, which may be that of a job of hours', async () => {
+    const cache = new EmbeddingCache<string>(100, () => 1, metrics());
+    const { signal } = new AbortController();
+    for (const key of ['a', 'b', 'a']) await cache.get(key, async () => key, { signal });
+    await expect(cache.get('c', async () => Promise.reject(new Error('failed')), { signal })).rejects.toThrow('failed');
+    expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
   it('reads from disk an entry that is not in memory', async () => {
