@@ -79,6 +79,8 @@ async function sendForMinutes(minutes) {
 }
 
 const rows = [];
+/** Of all requests beside the others. */
+const beside = [];
 async function measure(phase, minutes) {
   latencies = [];
   const resident = [];
@@ -100,8 +102,10 @@ const others = new Worker(new URL('./bad-clients.mjs', import.meta.url), {
 });
 // What the others hold is held once: memory is compared from here on.
 await sendForMinutes(ALONE_MINUTES);
-for (let window = 1; window <= WINDOWS; window++)
+for (let window = 1; window <= WINDOWS; window++) {
   await measure(`beside others, ${window}`, (MINUTES - 2.5 * ALONE_MINUTES) / WINDOWS);
+  beside.push(...latencies);
+}
 await others.terminate();
 
 const [alone, ...windows] = rows;
@@ -112,7 +116,8 @@ const failed = [...failures].map(([status, count]) => `${count} x ${status}`).jo
 printTable('Good clients, alone and beside clients that misbehave', rows);
 printTable('Targets', [
   { target: 'good requests that failed', required: '0', measured: failed || 0 },
-  { target: 'worst p99 / p99 alone', required: `< ${MAX_P99_RATIO}`, measured: worst / alone['p99 ms'] },
+  { target: 'p99 of all / p99 alone', required: '', measured: summarise(beside, 1).p99Ms / alone['p99 ms'] },
+  { target: 'p99 of the worst window / p99 alone', required: `< ${MAX_P99_RATIO}`, measured: worst / alone['p99 ms'] },
   { target: 'growth of memory', required: `< ${100 * MAX_GROWTH} %`, measured: `${(100 * growth).toFixed(1)} %` },
 ]);
 agent.destroy();
