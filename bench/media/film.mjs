@@ -7,7 +7,7 @@
  * fraction of a second is decoded: some ten seconds, and the memory of one frame.
  */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs, promisify } from 'node:util';
@@ -43,7 +43,7 @@ try {
   const source = `testsrc2=s=1280x720:r=30:d=${PART_SECONDS},noise=alls=60:allf=t`;
   const coding = ['-pix_fmt', 'yuv420p', '-preset', 'ultrafast', '-g', '60', '-b:v', `${bitsPerSecond}`];
   await runFfmpeg('-f', 'lavfi', '-i', source, ...coding, '-maxrate', `${bitsPerSecond}`, '-bufsize', '20M', part);
-  await promisify(execFile)('mkdir', ['-p', path.dirname(film)]);
+  await mkdir(path.dirname(film));
   const times = Math.round((HOURS * 3600) / PART_SECONDS) - 1;
   await runFfmpeg('-stream_loop', `${times}`, '-i', part, '-c', 'copy', film);
   const { size } = await stat(film);

@@ -1,9 +1,9 @@
-import { takeInPlace } from '../media/upload.js';
+import { type InPlaceOptions, takeInPlace } from '../media/upload.js';
 import { exactlyOne } from './exactly-one.js';
 import type { FileMark } from './file-mark.js';
 import type { MediaRoots } from './media-roots.js';
 import type { InputPart } from './part.js';
-import { SidecarFiles } from './sidecar-files.js';
+import { readSidecars } from './sidecar-files.js';
 import type { MediaUrls, OpenContext } from './url/media-url.js';
 
 /** One part in JSON: exactly one of the four. Images and videos are URLs; a path names a file below a media root. */
@@ -25,23 +25,14 @@ const PART_NAMES = ['text', 'image', 'video', 'path'] as const;
 /** The fields of which an input has exactly one. */
 export const INPUT_NAMES = [...PART_NAMES, 'parts'] as const;
 
-/** Bytes of one file that lies below a media root. */
-export interface RootLimits {
-  maxImageBytes: number;
-  maxVideoBytes: number;
-}
-
 /** Turns JSON inputs into parts: decodes their data: URLs, fetches their https: URLs, reads the files they name. */
 export class JsonInputs {
-  private readonly sidecars: SidecarFiles;
-
   constructor(
     private readonly urls: MediaUrls,
     private readonly roots: MediaRoots,
-    private readonly limits: RootLimits,
-  ) {
-    this.sidecars = new SidecarFiles(roots);
-  }
+    /** On files below a media root. */
+    private readonly limits: Omit<InPlaceOptions, 'signal'>,
+  ) {}
 
   /**
    * The parts of `input`, in order; the files belong to `context.uploads`.
@@ -73,7 +64,7 @@ export class JsonInputs {
       const file = await this.roots.find(value, `${path}.path`);
       const { bytes, modifiedMs } = file;
       const upload = uploads.add(await takeInPlace(file, { ...this.limits, signal }));
-      const readBeside = () => this.sidecars.read(value, part.sidecars);
+      const readBeside = () => readSidecars(this.roots, value, part.sidecars);
       return { upload, origin: { path: value, bytes, modifiedMs, readBeside } };
     }
     return { upload: await this.urls.open(value, `${path}.${name}`, context), as: name };

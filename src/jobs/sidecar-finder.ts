@@ -2,7 +2,7 @@ import { MAX_SIDECAR_BYTES, sidecarNames } from '../media/facts/sidecar.js';
 import type { FoundFile } from '../media/find-files.js';
 
 /**
- * Which of the files of a folder say more of another one, as `SidecarFiles` finds them on the disk.
+ * Which of the files of a folder say more of another one, as `readSidecars` finds them on the disk.
  * @param sidecars every file that may
  * @returns a function of the name of a file in the folder
  */

@@ -2,9 +2,7 @@ import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { isSidecarName } from './facts/sidecar.js';
-import { MEDIA_EXTENSIONS } from './formats.js';
-
-const MEDIA = new RegExp(`\\.(${MEDIA_EXTENSIONS.join('|')})$`, 'i');
+import { isMediaName } from './formats.js';
 
 const NO_MEDIA = '.nomedia';
 
@@ -67,7 +65,7 @@ async function walk(folder: Buffer, prefix: string, found: Found): Promise<void>
 }
 
 async function add(at: Buffer, name: string, found: Found): Promise<void> {
-  if (!MEDIA.test(name)) {
+  if (!isMediaName(name)) {
     const extension = path.extname(name).toLowerCase() || 'no extension';
     found.others.set(extension, (found.others.get(extension) ?? 0) + 1);
     // One that cannot be read says nothing, and that is all.

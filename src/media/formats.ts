@@ -139,7 +139,12 @@ export const MEDIA_EXTENSIONS: readonly string[] = [...imageFormats, ...videoFor
   ({ extensions }) => extensions,
 );
 
-const VIDEO_NAME = new RegExp(`\\.(${videoFormats.flatMap(({ extensions }) => extensions).join('|')})$`, 'i');
+const VIDEO_EXTENSIONS = videoFormats.flatMap(({ extensions }) => extensions);
+const named = (extensions: readonly string[]) => new RegExp(`\\.(${extensions.join('|')})$`, 'i');
+const [MEDIA_NAME, VIDEO_NAME] = [named(MEDIA_EXTENSIONS), named(VIDEO_EXTENSIONS)];
+
+/** Whether a file has the name of an image or a video. */
+export const isMediaName = (name: string): boolean => MEDIA_NAME.test(name);
 
 /** Whether a file has the name of a video. */
 export const isVideoName = (name: string): boolean => VIDEO_NAME.test(name);

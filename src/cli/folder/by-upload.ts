@@ -12,6 +12,7 @@ import {
   type RefusedFile,
   ServiceError,
 } from '../../client/index.js';
+import { markOf } from '../../inputs/file-mark.js';
 import { mapConcurrent } from '../../lib/async/map-concurrent.js';
 import { type FoundFile, findFiles, reasonOf } from '../../media/find-files.js';
 import { isVideoName } from '../../media/formats.js';
@@ -75,9 +76,8 @@ export async function indexByUpload(
 
 /** What tells later whether the file has changed is stored with it. */
 function toEntry(file: FoundFile, captions: ReadonlyMap<string, object>): Entry {
-  const { name, bytes, modifiedMs } = file;
-  const modified_at = new Date(Math.floor(modifiedMs)).toISOString();
-  return { file, metadata: { filename: name, bytes, modified_at, ...captions.get(name) } };
+  const { path: filename, ...mark } = markOf({ ...file, path: file.name });
+  return { file, metadata: { filename, ...mark, ...captions.get(file.name) } };
 }
 
 /** Up to this many files each is asked for by its id; for more the whole list is read. */
